@@ -103,6 +103,24 @@ impl fmt::Display for UnixMillis {
     }
 }
 
+/// Formats a duration for people, exactly to the millisecond, without its units that are zero: `1 day 1h`, `9.5s` as
+/// `9s 500ms`.
+#[must_use]
+pub fn format_exact(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let days = seconds / 86_400;
+    let parts = [
+        (days, if days == 1 { " day" } else { " days" }),
+        (seconds / 3_600 % 24, "h"),
+        (seconds / 60 % 60, "m"),
+        (seconds % 60, "s"),
+        (duration.subsec_millis().into(), "ms"),
+    ];
+    let written: Vec<_> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}")).collect();
+    if written.is_empty() { "0s".to_owned() } else { written.join(" ") }
+}
+
 /// A moment on both clocks of the machine: the wall clock and the monotonic clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
@@ -266,6 +284,14 @@ mod tests {
         assert_eq!(moment.to_string(), "2024-12-19T00:24:50.007Z");
         assert_eq!(UnixMillis(u64::MAX).plus(Duration::MAX).to_string(), "a time after the year 9999");
         assert_eq!(UnixMillis(5).minus(Duration::from_secs(1)), UnixMillis(0));
+    }
+
+    #[test]
+    fn a_duration_reads_as_its_units() {
+        let written = [0, 250, 9_500, 60_000, 90_000_000, 2 * 86_400_000 + 1_000]
+            .map(Duration::from_millis)
+            .map(format_exact);
+        assert_eq!(written, ["0s", "250ms", "9s 500ms", "1m", "1 day 1h", "2 days 1s"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::arguments::{KeyringPath, Output, duration, moment, with_flag};
 use super::exit::{EXIT_NO, Exit, Failure, print, print_json};
 use crate::asset::{AssetKind, AssetRef, TranscriptFormat};
-use crate::clock::{Clock, SystemClock, UnixSeconds};
+use crate::clock::{Clock, SystemClock, UnixSeconds, format_exact};
 use crate::config::Sources;
 use crate::signed_url::{Diagnosis, Grant, Keyring, MintError, Minter, Verifier, diagnose};
 
@@ -140,7 +140,7 @@ fn describe(grant: &Grant, format: Option<TranscriptFormat>, now: UnixSeconds) -
         "the {}{form}, good until {} (another {}), signed by key {}",
         grant.asset(),
         grant.expires(),
-        humantime::format_duration(grant.remaining(now)),
+        format_exact(grant.remaining(now)),
         grant.key_id()
     )
 }

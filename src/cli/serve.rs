@@ -17,7 +17,7 @@ use super::sender::SenderPart;
 use super::{fd_limit, malloc_trim};
 use crate::admin::{self, Admin};
 use crate::cli::metrics::Metrics;
-use crate::clock::running;
+use crate::clock::{format_exact, running};
 use crate::config::{Config, Sources};
 use crate::gateway::Gateway;
 use crate::keys;
@@ -172,7 +172,7 @@ impl App {
         if delay.is_zero() {
             return Ok(());
         }
-        let written = humantime::format_duration(delay);
+        let written = format_exact(delay);
         tracing::info!(delay = %written, "stopping soon: /readyz says so, and connections are accepted until then");
         tokio::select! {
             () = tokio::time::sleep(delay) => Ok(()),
@@ -189,7 +189,7 @@ pub(super) fn serve(
     when_running: impl AsyncFnOnce(&SenderPart) -> Result<(), Failure>,
 ) -> Exit {
     running::watch(|pause| {
-        let pause = humantime::format_duration(pause);
+        let pause = format_exact(pause);
         tracing::warn!(%pause, "the process was frozen; deadlines count only the time in which it ran");
     })
     .map_err(Failure::failed)?;
@@ -274,7 +274,7 @@ async fn run_until_stopped(
     }
     let drain_timeout = app.limits.gateway.borrow().drain_timeout;
     app.drain.begin();
-    tracing::info!(deadline = %humantime::format_duration(drain_timeout), "stopping: no new requests are accepted, those in flight continue");
+    tracing::info!(deadline = %format_exact(drain_timeout), "stopping: no new requests are accepted, those in flight continue");
     let finish = async {
         let ((), left) = tokio::join!(sender.stop(drain_timeout), app.drain.finish(drain_timeout));
         admin_drain.finish(Duration::from_millis(100)).await;

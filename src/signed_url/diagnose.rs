@@ -9,7 +9,7 @@ use super::format::{BaseUrl, Message, Parameter, parameter, requested_format, sp
 use super::keyring::Keyring;
 use super::verify::{Denial, Grant, ParsedLink, Refusal, Verifier};
 use crate::asset::{AssetKind, AssetRef, ROUTE_ROOT, TranscriptFormat, parse_canonical_id};
-use crate::clock::UnixSeconds;
+use crate::clock::{UnixSeconds, format_exact};
 
 /// The diagnosis of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -306,7 +306,7 @@ fn coarse(duration: Duration) -> String {
         3_600..86_400 => seconds - seconds % 60,
         _ => seconds - seconds % 3_600,
     };
-    humantime::format_duration(Duration::from_secs(kept)).to_string()
+    format_exact(Duration::from_secs(kept))
 }
 
 #[cfg(test)]

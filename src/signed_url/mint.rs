@@ -10,7 +10,7 @@ use super::key_source::KeySource;
 use super::keyring::Keyring;
 use super::verify::{DEFAULT_LONGEST_LIFETIME, Grant};
 use crate::asset::{AssetRef, ROUTE_ROOT, TranscriptFormat};
-use crate::clock::{Clock, SystemClock, UnixSeconds};
+use crate::clock::{Clock, SystemClock, UnixSeconds, format_exact};
 
 /// Mints signed URLs for one public base URL. Cheap to clone; one minter serves any number of threads.
 ///
@@ -197,12 +197,9 @@ pub enum MintError {
 impl fmt::Display for MintError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLong { asked, longest } => write!(
-                f,
-                "a link may live at most {}, not {}",
-                humantime::format_duration(*longest),
-                humantime::format_duration(*asked)
-            ),
+            Self::TooLong { asked, longest } => {
+                write!(f, "a link may live at most {}, not {}", format_exact(*longest), format_exact(*asked))
+            }
             Self::TooShort => f.write_str("a link lives at least one second"),
             Self::NoKey => f.write_str(
                 "no key of the ring may sign this: each has not started yet or ends before the link would; \

@@ -7,6 +7,7 @@ use object_store::client::{HttpError, HttpErrorKind};
 
 use super::error_codes::{Blame, WRONG_REGION, advice_of, known_code, listed, speaks_of_the_region};
 use super::http::response::{self, ErrorResponse};
+use crate::clock::format_exact;
 
 /// Clock differences of at least this many seconds are reported. S3 and Azure tolerate 15 minutes, links 5.
 pub(super) const CLOCKS_DIFFER: u64 = 300;
@@ -158,7 +159,7 @@ impl Cause {
 pub(super) fn clocks(ahead: i64) -> String {
     let seconds = ahead.unsigned_abs();
     let seconds = if seconds >= 120 { seconds / 60 * 60 } else { seconds };
-    let difference = humantime::format_duration(std::time::Duration::from_secs(seconds));
+    let difference = format_exact(std::time::Duration::from_secs(seconds));
     let side = if ahead > 0 { "behind" } else { "ahead of" };
     format!("this machine's clock is {difference} {side} the store's")
 }

@@ -12,6 +12,7 @@ use super::cause::Cause;
 use super::error_codes::Blame;
 use super::http::response::{ErrorResponse, InvalidResponse, find};
 use super::meta::Meta;
+use crate::clock::format_exact;
 
 /// The reason why an object, or the rest of it, is unavailable.
 #[derive(Debug)]
@@ -118,11 +119,7 @@ impl fmt::Display for StoreError {
             Self::Unsatisfiable(meta) => write!(f, "the range lies outside the object's {} bytes", meta.size),
             Self::SizeUnknown => f.write_str("the object's size is not known before it is opened"),
             Self::TimedOut { waited, for_what } => {
-                write!(
-                    f,
-                    "the store did not deliver {for_what} within {}",
-                    humantime::format_duration(*waited)
-                )
+                write!(f, "the store did not deliver {for_what} within {}", format_exact(*waited))
             }
             Self::Unavailable(cause) => write!(f, "the store fails: {cause}"),
             Self::Down => f.write_str("the store failed again and again and is only probed for now"),

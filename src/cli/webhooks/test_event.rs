@@ -7,7 +7,7 @@ use super::context::{CommandContext, EndpointId, OneEndpoint, Workspace, no_deli
 use super::deliveries::{attempt_as_text, with_attempts_to_json};
 use crate::cli::exit::{EXIT_NO, Exit, Failure, print, print_json};
 use crate::cli::terminal::escaped;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, format_exact};
 use crate::ledger::{
     Delivery, DeliveryState, EndpointState, MAX_TESTS_PER_ENDPOINT, MAX_TESTS_PER_WORKSPACE, TestOutcome,
 };
@@ -43,7 +43,7 @@ pub(super) async fn send(context: &CommandContext, one: &OneEndpoint) -> Exit {
 }
 
 fn too_many(pause: Duration) -> Failure {
-    let pause = humantime::format_duration(Duration::from_secs(pause.as_secs().saturating_add(1)));
+    let pause = format_exact(Duration::from_secs(pause.as_secs().saturating_add(1)));
     Failure::Failed(format!(
         "too many test events: an endpoint gets {MAX_TESTS_PER_ENDPOINT} a minute, and all endpoints of a workspace \
          {MAX_TESTS_PER_WORKSPACE}; try again in {pause}"

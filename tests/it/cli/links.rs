@@ -61,7 +61,7 @@ fn a_lifetime_beyond_the_longest_is_refused() {
         let ran = home.run(&["mint", "recording", ID, "--expires-in", lifetime]);
         ran.refused(2, &["--expires-in"]);
     }
-    home.run(&["mint", "recording", ID, "--expires-in", "25h"]).refused(2, &["1day"]);
+    home.run(&["mint", "recording", ID, "--expires-in", "25h"]).refused(2, &["1 day 1h"]);
     home.run(&["mint", "recording", ID, "--expires-in", "24h"]).succeeded();
     let ran = Ran::of(
         home.program(&["mint", "recording", ID, "--expires-in", "2h"])
