@@ -20,27 +20,41 @@ suite() {
     cp tests/console/*.mjs "$tools/"
     case ${1:-journeys} in
         journeys)
+            # They mostly wait: all of them run beside each other.
+            begin_through_nginx
             node "$tools/journeys.mjs" "${@:2}"
-            through_nginx
+            end_through_nginx
             ;;
-        nginx) through_nginx ;;
+        nginx)
+            begin_through_nginx
+            end_through_nginx
+            ;;
         *) node "$tools/$1.mjs" ;;
     esac
 }
 
-# The main journeys with TLS, at the root of a site and below a path.
-through_nginx() {
-    local status=0
+nginx_journeys=()
+
+# Starts the main journeys with TLS, at the root of a site and below a path.
+begin_through_nginx() {
+    local below
     NGINX=$(unpacked nginx usr/sbin/nginx) || fail "needs nginx (Debian: nginx)"
     need openssl
-    export NGINX
-    # The certificate is made for the occasion.
-    export NODE_TLS_REJECT_UNAUTHORIZED=0 NODE_NO_WARNINGS=1
-    # Both mostly wait: they run beside each other.
-    node "$tools/journeys.mjs" nginx /hooks >"$work/hooks" 2>&1 &
-    pids+=($!)
-    node "$tools/journeys.mjs" nginx || status=$?
-    wait "${pids[-1]}" || status=$?
-    cat "$work/hooks"
+    for below in "" /hooks; do
+        # nginx' certificate is made for the occasion.
+        NGINX=$NGINX NODE_TLS_REJECT_UNAUTHORIZED=0 NODE_NO_WARNINGS=1 \
+            node "$tools/journeys.mjs" nginx $below >"$work/nginx${below/\//-}.log" 2>&1 </dev/null &
+        pids+=($!)
+        nginx_journeys+=("$!:$work/nginx${below/\//-}.log")
+    done
+}
+
+# Prints what they said. Fails if one of them has failed.
+end_through_nginx() {
+    local journeys status=0
+    for journeys in "${nginx_journeys[@]}"; do
+        wait "${journeys%%:*}" || status=$?
+        cat "${journeys#*:}"
+    done
     return "$status"
 }
