@@ -16,7 +16,7 @@ const SNIPPETS: [(&str, &str); 6] = [
 ];
 
 /// How a block begins that `cargo test` cannot run, and who runs it instead.
-const RUN_ELSEWHERE: [(&str, &str); 13] = [
+const RUN_ELSEWHERE: [(&str, &str); 14] = [
     ("https://app.example.com/api/webhook-assets/recording/550e8400-…", "nobody: a link, shortened"),
     ("cargo run -- demo", "`cli::demo` of tests/it, with the program that `cargo test` has built"),
     ("cargo test", "CI runs the tests, and clippy for each set of features; nobody installs the program"),
@@ -32,6 +32,7 @@ const RUN_ELSEWHERE: [(&str, &str); 13] = [
         "docker ",
         "nobody, for want of Docker; `architecture` of tests/it and `bash tests/run deploy` check its files",
     ),
+    ("sudo apt install ./webhook-assets", "`bash tests/run deb`, on a Debian of its own"),
     (
         "apt-get install",
         "nobody: it changes the machine, and takes versions of its tools that CI does not have",
