@@ -95,6 +95,14 @@ from_npm() {
     touch "$mark"
 }
 
+# from_cargo NAME VERSION: a program from crates.io. It goes into cargo's own folder, where every clone finds it: building one
+# takes minutes.
+from_cargo() {
+    ! has "$1" || return 0
+    step "installing by cargo: $1 $2"
+    cargo install --quiet --locked --debug --version "$2" "$1"
+}
+
 # program: builds the development build, unless WEBHOOK_ASSETS_PROGRAM names another, and names it there.
 program() {
     if [[ -z ${WEBHOOK_ASSETS_PROGRAM:-} ]]; then

@@ -22,14 +22,6 @@ stop_suite() {
 
 # --- the package ------------------------------------------------------------------------------------------------------
 
-install_cargo_deb() {
-    local version=3.8.0
-    export PATH=$tools/cargo/bin:$PATH
-    [[ $(cargo deb --version 2>/dev/null) != *" $version" ]] || return 0
-    step "installing by cargo: cargo-deb $version"
-    cargo install --quiet --locked --root "$tools/cargo" --version "$version" cargo-deb
-}
-
 # Two builds differ in nothing that they should not depend on.
 is_reproducible() {
     bash deploy/debian/build "$program" --fast --output "$work/now.deb" >/dev/null
@@ -291,7 +283,7 @@ suite() {
     fi
     [[ -x $program ]] || fail "there is no program $program"
     local root bearer link endpoint lintian first="" booted=""
-    install_cargo_deb
+    from_cargo cargo-deb 3.8.0
     is_reproducible
     start lintian lintian --allow-root --fail-on error,warning "$work/now.deb"
     lintian=${pids[-1]}
