@@ -107,7 +107,7 @@ impl Ledger {
             count +=
                 if dry_run { wanted.len() as u64 } else { self.add_batch(endpoint, wanted, now).await? };
         }
-        if !dry_run {
+        if !dry_run && count > 0 {
             let after = Some(json!({"from": from.to_string(), "calls": count}));
             self.record(Action { after, ..Action::of("calls.backfilled", workspace, endpoint) }).await?;
         }

@@ -365,6 +365,7 @@ impl Ledger {
         let headers = std::mem::take(&mut change.headers);
         let has_moved = change.url.as_ref().is_some_and(|url| *url != endpoint.url);
         let new_url = change.url.is_some() && !change.allow_duplicate;
+        let is_healthy = endpoint.health == Health { epoch: endpoint.health.epoch, ..Health::default() };
         let health_is_reset = endpoint.apply(change);
         let values = values![
             workspace,
@@ -390,6 +391,10 @@ impl Ledger {
         let owner = Owner { workspace, id, url: &endpoint.url, has_moved, names: &endpoint.headers };
         endpoint.headers = change_headers(&mut tx, &self.seal, owner, headers).await?;
         let (old, new) = differences(before, endpoint.snapshot(), has_moved, &new_headers);
+        if old == new && (is_healthy || !health_is_reset) {
+            tx.commit().await?;
+            return Ok(Some(endpoint));
+        }
         let changed = Action {
             name: "endpoint.changed",
             workspace: Some(workspace),

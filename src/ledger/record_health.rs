@@ -75,10 +75,10 @@ pub(super) async fn reset_health(tx: &mut Tx, id: &str) -> Result<()> {
 
 /// Lifts the holds of a workspace's endpoints, or of one endpoint, after a user's action. They are tried immediately,
 /// and their next success resets their failures.
-pub(super) async fn release_holds(tx: &mut Tx, workspace: &str, id: Option<&str>) -> Result<()> {
+pub(super) async fn release_holds(tx: &mut Tx, workspace: &str, id: Option<&str>) -> Result<u64> {
     const RELEASE: Statement = Statement::same(
         "UPDATE endpoints SET held_since = NULL, held_until = NULL, health_epoch = health_epoch + 1 \
          WHERE workspace = $1 AND ($2 IS NULL OR id = $2) AND held_until IS NOT NULL",
     );
-    tx.execute(RELEASE, values![workspace, id.map(str::to_owned)]).await.map(|_| ())
+    tx.execute(RELEASE, values![workspace, id.map(str::to_owned)]).await
 }

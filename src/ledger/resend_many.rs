@@ -47,7 +47,7 @@ macro_rules! endpoint_takes {
 }
 
 impl Ledger {
-    /// Resends deliveries that have ended, in batches, and records it with `what`. Many are sent to held endpoints, too.
+    /// Resends deliveries that have ended, in batches, and records it with `what` unless nothing changed. Many are sent to held endpoints, too.
     ///
     /// # Errors
     /// If it could not be written. Later batches stay as they are.
@@ -66,8 +66,12 @@ impl Ledger {
             tx.commit().await?;
         }
         let mut tx = self.database.begin().await?;
-        if chosen.lane == Lane::Retry {
-            release_holds(&mut tx, workspace, chosen.endpoint).await?;
+        let released = match chosen.lane {
+            Lane::Retry => release_holds(&mut tx, workspace, chosen.endpoint).await?,
+            _ => 0,
+        };
+        if resent.queued + released == 0 {
+            return Ok(resent);
         }
         let action = Action {
             name: "deliveries.resent",

@@ -77,7 +77,7 @@ async fn state(console: &ConsoleSite, receiver: &Receiver) -> (Vec<String>, [i64
 }
 
 /// The number of deliveries, after the last of them has ended.
-async fn settled(console: &ConsoleSite) -> usize {
+pub(super) async fn settled(console: &ConsoleSite) -> usize {
     for _ in 0..400 {
         let found = console.api("GET", "/v1/workspaces/acme/deliveries?limit=100", &Value::Null).await;
         let found = found["deliveries"].as_array().unwrap();
@@ -138,6 +138,36 @@ async fn a_form_that_is_sent_twice_does_once_what_it_asks_for() {
         assert_eq!(added(&before.0, &after.0), case.recorded, "{path}");
         let more: Vec<i64> = after.1.iter().zip(before.1).map(|(after, before)| after - before).collect();
         assert_eq!(more, case.more, "{path}: webhooks, deliveries, requests");
+    }
+}
+
+#[tokio::test]
+async fn what_did_nothing_is_not_in_the_audit_trail() {
+    let console = ConsoleSite::usual().await;
+    let receiver = Receiver::willing().await;
+    let id = console.endpoint("acme", &receiver, "mine").await;
+    console.delivery(&call("acme", "call-1"), "delivered").await;
+    let guest = console.guest("acme", false).await;
+    let url: String = url::form_urlencoded::byte_serialize(receiver.url("/hook").as_bytes()).collect();
+    let same = format!("url={url}&description=mine&late_assets=1&anyway=1");
+    let webhook = format!("webhooks/{id}");
+    for (path, form, recorded) in [
+        (format!("{webhook}/pause"), "", 1),
+        (format!("{webhook}/pause"), "", 0),
+        (format!("{webhook}/resume"), "", 1),
+        (format!("{webhook}/resume"), "", 0),
+        (format!("{webhook}/change"), &format!("{same}&long_tail=1"), 1),
+        (format!("{webhook}/change"), &format!("{same}&long_tail=1"), 0),
+        (format!("{webhook}/backfill"), "within=all", 0),
+        (format!("{webhook}/try"), "epoch=0", 0),
+        ("recover".to_owned(), "within=24h&which=failed", 0),
+        ("deliveries/resend".to_owned(), "status=failed&all=1", 0),
+        ("deliveries/resend".to_owned(), "id=dlv_unknown", 0),
+    ] {
+        let before = state(&console, &receiver).await.0;
+        assert_eq!(guest.post(&format!("/console/w/acme/{path}"), form).await.status, 303, "{path}");
+        let added = added(&before, &state(&console, &receiver).await.0);
+        assert_eq!(added.len(), recorded, "{path} {form}: {added:?}");
     }
 }
 

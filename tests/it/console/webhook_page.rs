@@ -87,6 +87,10 @@ async fn a_failing_webhook_is_tried_once_and_what_failed_is_sent_again_once() {
     assert!(sent.must("location").contains("&count=2&which=failed"), "{sent:?}");
     let again = guest.post("/console/w/acme/recover", &recover).await;
     assert!(again.must("location").contains("&count=0&which=failed"), "{again:?}");
+    for action in ["endpoint.tried", "deliveries.recovered"] {
+        let trail = console.api("GET", &format!("/v1/audit?action={action}"), &Value::Null).await;
+        assert_eq!(trail["entries"].as_array().unwrap().len(), 1, "{trail}");
+    }
     receiver.wait_for(before + 3).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(receiver.received().len(), before + 3, "a test event and two deliveries");
