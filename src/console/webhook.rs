@@ -78,13 +78,14 @@ struct Webhook {
     changes: Vec<super::activity::Row>,
     recent: Vec<super::recent_rows::Row>,
     all: String,
-    done: Option<&'static str>,
+    done: Option<Done>,
     added: bool,
     rotated: bool,
-    /// Why the action was refused.
-    refused: Option<&'static str>,
     form_state: FormState,
 }
+
+/// What came of an action: the kind of message, and the message.
+type Done = (&'static str, &'static str);
 
 /// The failure of an endpoint: its start, its reason, and the next attempt.
 struct Failing {
@@ -142,15 +143,6 @@ impl RequestContext<'_> {
         };
         let known = std::slice::from_ref(&endpoint);
         let recent = recent.iter().map(|delivery| self.row(delivery, known)).collect();
-        let done = match self.query.get("done") {
-            "paused" => Some(t.done_paused),
-            "tried" => Some(figure_words(self.lang).done_tried),
-            "resumed" => Some(t.done_resumed),
-            "changed" => Some(t.done_changed),
-            "without-headers" => Some(t.done_without_headers),
-            "taken-back" => Some(t.done_taken_back),
-            _ => None,
-        };
         let path = self.path(&format!("/webhooks/{}", in_path(id)));
         let status = if form_state.is_refused() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
         let name = name_of(&endpoint);
@@ -168,7 +160,6 @@ impl RequestContext<'_> {
             all: self.path(&format!("/deliveries?webhook={}", in_path(id))),
             added: self.query.get("done") == "added",
             rotated: self.query.get("done") == "rotated",
-            refused: (self.query.get("done") == "too-many-secrets").then_some(t.too_many_secrets),
             filter: FilterFields::of(form_state.filter.as_ref().unwrap_or(&endpoint.filter), self.lang),
             backfill: self.backfill_form(),
             headers: form_state.headers.clone().unwrap_or_else(|| HeaderFields::of(&endpoint.headers)),
@@ -183,10 +174,28 @@ impl RequestContext<'_> {
             name,
             endpoint,
             recent,
-            done,
+            done: self.done(),
             form_state,
         };
         page(status, &webhook)
+    }
+
+    /// What came of the action that led to this page.
+    fn done(&self) -> Option<Done> {
+        let (t, words) = (self.lang.messages(), figure_words(self.lang));
+        Some(match self.query.get("done") {
+            "paused" => ("good", t.done_paused),
+            "resumed" => ("good", t.done_resumed),
+            "changed" => ("good", t.done_changed),
+            "without-headers" => ("good", t.done_without_headers),
+            "taken-back" => ("good", t.done_taken_back),
+            "tried" => ("good", words.done_tried),
+            "recovered" => ("good", words.not_tried_recovered),
+            "not-active" => ("warn", words.not_tried_inactive),
+            "reset" => ("warn", words.not_tried_reset),
+            "too-many-secrets" => ("bad", t.too_many_secrets),
+            _ => return None,
+        })
     }
 
     /// Explains why an endpoint fails. The ledger stores the code and the English summary of the failure; other
@@ -263,8 +272,10 @@ impl RequestContext<'_> {
         let epoch = self.form.get("epoch").parse().map_err(|_| PageError::BadForm)?;
         match self.ledger().try_now(self.workspace, id, epoch, self.sender.now()).await? {
             TryOutcome::NothingPending => return self.test(&endpoint).await,
+            TryOutcome::Unchanged => {
+                return Ok(redirect_to(&format!("{back}?done={}", why_not_tried(&self.endpoint(id).await?))));
+            }
             TryOutcome::Tried => self.sender.wake(),
-            TryOutcome::Unchanged => {}
         }
         Ok(redirect_to(&format!("{back}?done=tried")))
     }
@@ -333,5 +344,15 @@ impl RequestContext<'_> {
             BackfillOutcome::Disabled => Ok(redirect_to(back)),
             BackfillOutcome::NoEndpoint => Err(PageError::NotFound),
         }
+    }
+}
+
+/// Why an endpoint was not tried, as the page names it.
+fn why_not_tried(endpoint: &Endpoint) -> &'static str {
+    match endpoint.state {
+        EndpointState::Paused | EndpointState::Disabled => "not-active",
+        EndpointState::Active if endpoint.health.failing_since.is_none() => "recovered",
+        // Another person has tried or changed it since, or its receiver has accepted something and fails again.
+        EndpointState::Active => "reset",
     }
 }

@@ -33,6 +33,9 @@ words! {
     never: "none in 31 days", "aucun en 31 jours";
     no_answers: "No answers.", "Aucune réponse.";
     no_changes: "Nothing was changed yet.", "Rien n’a encore été modifié.";
+    not_tried_inactive: "Nothing was sent: the webhook is paused or disabled now.", "Rien n’a été envoyé : le webhook est maintenant en pause ou désactivé.";
+    not_tried_recovered: "Nothing was sent: the webhook does not fail any more.", "Rien n’a été envoyé : le webhook n’échoue plus.";
+    not_tried_reset: "Nothing was sent: the webhook was tried or changed since you opened the page. You can try it again.", "Rien n’a été envoyé : le webhook a été essayé ou modifié depuis que vous avez ouvert la page. Vous pouvez l’essayer à nouveau.";
     nothing_found: "No webhook has “{}” in its name or host.", "Aucun webhook n’a « {} » dans son nom ou son hôte.";
     now: "now", "maintenant";
     pending: "Pending", "En attente";

@@ -66,7 +66,7 @@ async fn a_failing_webhook_is_tried_once_and_what_failed_is_sent_again_once() {
     let tried = guest.post(&format!("{path}/try"), &attempt).await;
     assert!(tried.must("location").starts_with("/console/w/acme/deliveries/"), "{tried:?}");
     let again = guest.post_and_follow(&format!("{path}/try"), &attempt).await;
-    assert!(text(&again).contains("It is tried now."), "{}", text(&again));
+    assert!(text(&again).contains("Nothing was sent: the webhook "), "{}", text(&again));
     receiver.wait_for(before + 1).await;
     assert_eq!(guest.post(&format!("{path}/try"), "epoch=x").await.status, 400);
 
@@ -91,6 +91,16 @@ async fn a_failing_webhook_is_tried_once_and_what_failed_is_sent_again_once() {
         let trail = console.api("GET", &format!("/v1/audit?action={action}"), &Value::Null).await;
         assert_eq!(trail["entries"].as_array().unwrap().len(), 1, "{trail}");
     }
+    let late = guest.post_and_follow(&format!("{path}/try"), &attempt).await;
+    assert!(text(&late).contains("Nothing was sent: the webhook does not fail any more."), "{}", text(&late));
+    guest.post_and_follow(&format!("{path}/pause"), "").await;
+    let late = guest.post_and_follow(&format!("{path}/try"), &attempt).await;
+    assert!(
+        text(&late).contains("Nothing was sent: the webhook is paused or disabled now."),
+        "{}",
+        text(&late)
+    );
+    guest.post_and_follow(&format!("{path}/resume"), "").await;
     receiver.wait_for(before + 3).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(receiver.received().len(), before + 3, "a test event and two deliveries");
@@ -124,6 +134,12 @@ async fn a_held_webhook_is_tried_at_once_with_what_waits() {
     let page = shown(&guest, &path).await;
     assert!(page.contains(">Try it now<") && page.contains("Send the 2 that failed"), "{page}");
     accepts.store(true, Ordering::Relaxed);
+    let stale = guest.post_and_follow(&format!("{path}/try"), "epoch=999").await;
+    assert!(
+        text(&stale).contains("Nothing was sent: the webhook was tried or changed since"),
+        "{}",
+        text(&stale)
+    );
     // The clock stands still: without this, the next attempt would be at the end of the hold.
     let tried = guest.post(&format!("{path}/try"), &fields_of(&page, &format!("{path}/try"))).await;
     assert!(tried.must("location").ends_with("?done=tried"), "{tried:?}");
