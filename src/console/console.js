@@ -467,6 +467,15 @@ function selectAll(box) {
   });
 }
 
+// --- logo ----------------------------------------------------------------------------------------------------------
+
+// The logo of a product that does not load leaves no gap.
+function removeIfBroken(logo) {
+  const remove = () => logo.remove();
+  if (logo.complete && logo.naturalWidth === 0) remove();
+  else logo.addEventListener('error', remove);
+}
+
 // --- start ---------------------------------------------------------------------------------------------------------
 
 function initialise(within) {
@@ -481,6 +490,7 @@ initialise(document);
 all('[data-check]').forEach(watchUrl);
 all('input[data-local]').forEach(localise);
 all('input[data-all]').forEach(selectAll);
+all('.brand img').forEach(removeIfBroken);
 const audio = byId('audio');
 if (audio) for (const prepare of [followSound, controlSound, linkMoments]) prepare(audio);
 const searchForm = byId('search');

@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
+use crate::text::is_invisible;
+
 /// The longest URL, in bytes: all options together have to fit into a cookie.
 const MAX_URL: usize = 512;
 
@@ -53,7 +55,7 @@ impl PortalOptionError {
             }
             Self::Color => "a colour such as #4f46e5",
             Self::LogoUrl => {
-                "an https:// URL of at most 512 bytes without credentials; http:// for localhost alone"
+                "the https:// URL of a file, of at most 512 bytes and without credentials; http:// for localhost alone"
             }
         }
     }
@@ -103,9 +105,10 @@ impl PortalOptions {
     /// Sets the logo, which browsers load from this URL.
     ///
     /// # Errors
-    /// [`PortalOptionError::LogoUrl`] if it is no https URL.
+    /// [`PortalOptionError::LogoUrl`] if it is no https URL of a file. (A path that ends in `/` would name all below it.)
     pub fn with_logo_url(mut self, url: &str) -> Result<Self, PortalOptionError> {
-        let url = secure_url(url).filter(|url| url.host_str().is_some_and(is_csp_host));
+        let url = secure_url(url)
+            .filter(|url| url.host_str().is_some_and(is_csp_host) && !url.path().ends_with('/'));
         self.logo_url = Some(url.ok_or(PortalOptionError::LogoUrl)?.into());
         Ok(self)
     }
@@ -136,16 +139,26 @@ impl PortalOptions {
         self.logo_url.as_deref()
     }
 
-    /// The origin of the logo, for the content security policy.
-    pub(super) fn logo_origin(&self) -> Option<String> {
+    /// The logo as the content security policy names it: origin and path. A source of a policy has no query.
+    pub(super) fn logo_source(&self) -> Option<String> {
         let url = Url::parse(self.logo_url.as_deref()?).ok()?;
-        Some(url.origin().ascii_serialization())
+        let mut source = url.origin().ascii_serialization();
+        for byte in url.path().bytes() {
+            match byte.is_ascii_alphanumeric() || b"/%-._~!$&'()*+=:@".contains(&byte) {
+                true => source.push(byte.into()),
+                // A browser decodes both paths before it compares them.
+                false => source.push_str(&format!("%{byte:02X}")),
+            }
+        }
+        Some(source)
     }
 }
 
 /// A URL that a browser may follow or load: https, or http on this machine.
 fn secure_url(text: &str) -> Option<Url> {
-    let url = Url::parse(text).ok().filter(|url| url.as_str().len() <= MAX_URL)?;
+    // The parser would drop some of these characters, and encode others.
+    let is_seen = !text.chars().any(|c| c.is_whitespace() || is_invisible(c));
+    let url = Url::parse(text).ok().filter(|url| is_seen && text.len().max(url.as_str().len()) <= MAX_URL)?;
     let is_secure = match url.scheme() {
         "https" => url.host().is_some(),
         "http" => is_this_machine(&url),
@@ -238,8 +251,37 @@ mod tests {
         for refused in ["", "red", "4f46e5", "#fff", "#4f46e5;", "#4f46eg", "#４f46e"] {
             assert_eq!(options().with_color(refused), Err(PortalOptionError::Color), "{refused}");
         }
-        let logo = options().with_logo_url("https://cdn.example.com/logo.svg?v=1;x").unwrap();
-        assert_eq!(logo.logo_origin().as_deref(), Some("https://cdn.example.com"));
-        assert!(options().with_logo_url("data:image/png;base64,AAAA").is_err());
+        let source = |url: &str| options().with_logo_url(url).ok().and_then(|options| options.logo_source());
+        for (url, named) in [
+            ("https://CDN.example.com:443/logo.svg?v=1;x#y", "https://cdn.example.com/logo.svg"),
+            (
+                "https://cdn.example.com:8443/a;b,c|d%3Be/é.svg",
+                "https://cdn.example.com:8443/a%3Bb%2Cc%7Cd%3Be/%C3%A9.svg",
+            ),
+            ("http://localhost:3000/logo.svg", "http://localhost:3000/logo.svg"),
+        ] {
+            assert_eq!(source(url).as_deref(), Some(named), "{url}");
+        }
+        let long = format!("https://a.example/{}", "x".repeat(512));
+        for refused in [
+            "data:image/png;base64,AAAA",
+            "http://cdn.example.com/logo.svg",
+            "https://u:p@cdn.example.com/logo.svg",
+            "https://u@cdn.example.com/logo.svg",
+            "https://*.example.com/logo.svg",
+            "https://[::1]/logo.svg",
+            "https://cdn.example.com",
+            "https://cdn.example.com/logos/",
+            " https://cdn.example.com/logo.svg",
+            "https://cdn.exam\tple.com/logo.svg",
+            "https://cdn.example.com/lo\ngo.svg",
+            "https://cdn.example.com/logo .svg",
+            "https://cdn.exam\u{ad}ple.com/logo.svg",
+            "https://cdn.example.com/\u{202e}gvs.ogol",
+            "https://cdn.example.com/lo\u{200b}go.svg",
+            &long,
+        ] {
+            assert_eq!(source(refused), None, "{refused:?}");
+        }
     }
 }

@@ -10,9 +10,9 @@ use super::response::PageResponse;
 use crate::signed_url::BaseUrl;
 
 /// The content security policy: own files and forms, media from the gateway, and the logo and the frames of the portal
-/// link. Their URLs were checked when the link was made: they contain no space and no semicolon.
+/// link. Their URLs were checked when the link was made, and what separates the parts of a policy is encoded.
 fn policy(base: &BaseUrl, options: &PortalOptions) -> String {
-    let logo = options.logo_origin().map(|origin| format!(" {origin}")).unwrap_or_default();
+    let logo = options.logo_source().map(|source| format!(" {source}")).unwrap_or_default();
     let ancestors = match options.embed_origins() {
         [] => "'none'".to_owned(),
         origins => origins.join(" "),

@@ -78,7 +78,7 @@ export function sessionJourneys({ journey, browser, person, look, press, says, h
     const context = await browser.newContext({ viewport: { width: 1100, height: 900 }, locale: 'en-GB' });
     const page = await context.newPage();
     page.setDefaultTimeout(10_000);
-    const embed = async (site) => page.goto(`${site.origin}/?embed=${encodeURIComponent(await productLink(options))}`);
+    const embed = async (site, more = {}) => page.goto(`${site.origin}/?embed=${encodeURIComponent(await productLink({ ...options, ...more }))}`);
     await embed(ours);
     const frame = page.frameLocator('iframe');
     await frame.getByRole('heading', { level: 1, name: 'Webhooks' }).waitFor();
@@ -98,6 +98,12 @@ export function sessionJourneys({ journey, browser, person, look, press, says, h
       await inner.goto(`${world.site}${acme}`);
       await page.screenshot({ path: `${shots}/embedded-${colorScheme}.png`, fullPage: true });
     }
+    // The policy names the logo, and nothing beside it.
+    const loaded = (src) => page.frames()[1].evaluate((address) => new Promise((done) => {
+      document.addEventListener('securitypolicyviolation', ({ effectiveDirective }) => done(effectiveDirective), { once: true });
+      Object.assign(new Image(), { src: address, onload: () => done('loaded') });
+    }), src);
+    assert.deepEqual([await loaded(`${ours.origin}/logo.svg?again`), await loaded(`${ours.origin}/logo.svg/other`)], ['loaded', 'img-src']);
     // Forms work in the frame, and its language is kept.
     await frame.locator('.hooks .main a').first().click();
     await frame.getByRole('button', { name: 'Pause', exact: true }).click();
@@ -112,6 +118,12 @@ export function sessionJourneys({ journey, browser, person, look, press, says, h
     await page.screenshot({ path: `${shots}/embedded-phone.png`, fullPage: true });
     await frame.getByRole('button', { name: 'Se déconnecter' }).click();
     await frame.getByText('Vous êtes déconnecté').first().waitFor();
+    // Without its logo the page is whole.
+    await page.setViewportSize({ width: 1100, height: 900 });
+    await embed(ours, { logo_url: `${ours.origin}/missing.svg` });
+    await frame.locator('.brand').getByText('Webhooks').waitFor();
+    await frame.locator('.brand img').waitFor({ state: 'detached' });
+    await page.screenshot({ path: `${shots}/embedded-without-logo.png` });
     // Around another site, the cookie is not sent and the page is not shown.
     await embed(another);
     await page.waitForFunction(() => document.readyState === 'complete');

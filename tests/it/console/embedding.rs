@@ -101,8 +101,15 @@ async fn a_page_has_the_colour_and_the_logo_of_the_link() {
     let guest = Guest { console: &console, cookie: cookie_of(&entered) };
     let answer = guest.get("/console/w/acme").await;
     let page = text(&answer);
-    assert!(page.contains("<img src=\"https://cdn.example.com/logo.svg\" alt=\"\">"), "{page}");
-    assert!(answer.must("content-security-policy").contains("img-src 'self' https://cdn.example.com;"));
+    assert!(
+        page.contains(
+            "<img src=\"https://cdn.example.com/logo.svg\" alt=\"\" referrerpolicy=\"no-referrer\">"
+        ),
+        "{page}"
+    );
+    assert!(
+        answer.must("content-security-policy").contains("img-src 'self' https://cdn.example.com/logo.svg;")
+    );
     assert!(page.contains("<link rel=\"stylesheet\" href=\"/console/colors/ffe600.css\">"), "{page}");
     let sheet = console.get("/console/colors/ffe600.css", &[]).await;
     assert_eq!((sheet.status, sheet.must("content-type")), (200, "text/css; charset=utf-8"));

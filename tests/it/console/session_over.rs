@@ -140,6 +140,9 @@ async fn a_way_back_is_chosen_by_the_product_alone() {
         ("embed_origins", json!(["https://a.example/path"])),
         ("color", json!("red")),
         ("logo_url", json!("data:image/png;base64,AAAA")),
+        ("logo_url", json!("https://u:p@cdn.example.com/logo.svg")),
+        ("logo_url", json!("https://cdn.example.com/lo\u{200b}go.svg")),
+        ("logo_url", json!("https://cdn.example.com/")),
     ] {
         let answer = mint(&json!({field: value})).await;
         assert_eq!(answer.status, 422, "{field} {value}");
