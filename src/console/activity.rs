@@ -12,7 +12,7 @@ use super::payload::cut_markup;
 use super::response::{PageResult, page};
 use super::route::in_path;
 use super::time_range::read_time;
-use crate::ledger::{AuditEntry, AuditFilter, Endpoint};
+use crate::ledger::{AuditEntry, AuditFilter, Endpoint, ListedEndpoint};
 
 /// The number of entries on the page of a webhook.
 const RECENT: usize = 5;
@@ -54,7 +54,7 @@ impl RequestContext<'_> {
             ..AuditFilter::default()
         };
         let found = self.ledger().audit_trail(&filter, LIMIT).await?;
-        let endpoints = self.ledger().endpoints(self.workspace).await?;
+        let endpoints = self.ledger().listed_endpoints(self.workspace).await?;
         let all = self.path("/activity");
         let path = match &filter.subject {
             Some(subject) => format!("{all}?webhook={}", in_path(subject)),
@@ -80,13 +80,13 @@ impl RequestContext<'_> {
             ..AuditFilter::default()
         };
         let found = self.ledger().audit_trail(&filter, RECENT).await?;
-        let known = std::slice::from_ref(endpoint);
-        Ok(found.entries.iter().map(|entry| Row::of(entry, known, self.lang)).collect())
+        let known = [endpoint.listed()];
+        Ok(found.entries.iter().map(|entry| Row::of(entry, &known, self.lang)).collect())
     }
 }
 
 impl Row {
-    fn of(entry: &AuditEntry, endpoints: &[Endpoint], lang: Lang) -> Self {
+    fn of(entry: &AuditEntry, endpoints: &[ListedEndpoint], lang: Lang) -> Self {
         Self {
             at: Time(entry.at),
             who: actor_label(lang, &entry.actor, entry.name.as_deref()),
@@ -103,7 +103,7 @@ impl Row {
 }
 
 /// The name of a webhook; the id of everything else.
-fn name_in(endpoints: &[Endpoint], id: &str) -> String {
+fn name_in(endpoints: &[ListedEndpoint], id: &str) -> String {
     endpoints.iter().find(|endpoint| endpoint.id == id).map_or_else(|| id.to_owned(), name_of)
 }
 

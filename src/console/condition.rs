@@ -2,7 +2,7 @@
 
 use super::display::Pill;
 use super::i18n::Messages;
-use crate::ledger::{Endpoint, EndpointState};
+use crate::ledger::{EndpointState, ListedEndpoint};
 
 /// The conditions, in the order in which a list shows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,12 +19,12 @@ pub(super) enum Condition {
 impl Condition {
     const ALL: [Self; 5] = [Self::Failing, Self::Held, Self::Disabled, Self::Paused, Self::Active];
 
-    pub(super) fn of(endpoint: &Endpoint) -> Self {
+    pub(super) fn of(endpoint: &ListedEndpoint) -> Self {
         match endpoint.state {
             EndpointState::Paused => Self::Paused,
             EndpointState::Disabled => Self::Disabled,
-            EndpointState::Active if endpoint.health.held_since.is_some() => Self::Held,
-            EndpointState::Active if endpoint.health.failing_since.is_some() => Self::Failing,
+            EndpointState::Active if endpoint.held_since.is_some() => Self::Held,
+            EndpointState::Active if endpoint.failing_since.is_some() => Self::Failing,
             EndpointState::Active => Self::Active,
         }
     }
@@ -41,7 +41,7 @@ impl Condition {
     }
 
     /// How many of the endpoints are in each condition that occurs.
-    pub(super) fn counts<'e>(endpoints: impl Iterator<Item = &'e Endpoint>) -> Vec<(Self, usize)> {
+    pub(super) fn counts<'e>(endpoints: impl Iterator<Item = &'e ListedEndpoint>) -> Vec<(Self, usize)> {
         let conditions: Vec<Self> = endpoints.map(Self::of).collect();
         let count = |condition: Self| (condition, conditions.iter().filter(|it| **it == condition).count());
         Self::ALL.map(count).into_iter().filter(|(_, count)| *count > 0).collect()

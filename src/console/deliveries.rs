@@ -47,7 +47,7 @@ struct Deliveries {
 
 impl RequestContext<'_> {
     pub(super) async fn list_deliveries(&self) -> PageResult {
-        let endpoints = self.ledger().endpoints(self.workspace).await?;
+        let endpoints = self.ledger().listed_endpoints(self.workspace).await?;
         let read = self.delivery_filter(&self.query);
         let filter = read.clone().unwrap_or_default();
         let found =

@@ -97,7 +97,7 @@ impl RequestContext<'_> {
             due_at: delivery.due_at.filter(|_| delivery.state == DeliveryState::Waiting).map(Time),
             can_resend: !pending && endpoint.is_some(),
             webhook: endpoint.map(|endpoint| {
-                (self.path(&format!("/webhooks/{}", in_path(&endpoint.id))), name_of(&endpoint))
+                (self.path(&format!("/webhooks/{}", in_path(&endpoint.id))), name_of(&endpoint.listed()))
             }),
             caption: payload.as_ref().and_then(|payload| payload.caption.clone()),
             earlier: u32::try_from(attempts.len().saturating_sub(MAX_ATTEMPTS)).ok().filter(|more| *more > 0),

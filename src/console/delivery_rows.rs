@@ -5,7 +5,7 @@ use super::display::{Pill, Time, name_of};
 use super::error::PageError;
 use super::i18n::{delivery_words, explain};
 use super::payload::cut_markup;
-use crate::ledger::{Delivery, DeliveryContent, DeliveryState, Endpoint};
+use crate::ledger::{Delivery, DeliveryContent, DeliveryState, ListedEndpoint};
 use crate::webhook::{Explanation, Facts};
 
 /// The most bytes of markup of texts from outside, so that a page stays below 100 KB.
@@ -38,7 +38,7 @@ impl RequestContext<'_> {
     pub(super) async fn listed_rows(
         &self,
         deliveries: &[Delivery],
-        endpoints: &[Endpoint],
+        endpoints: &[ListedEndpoint],
     ) -> Result<Vec<ListedRow>, PageError> {
         let contents = self.ledger().contents_of(deliveries).await?;
         let row = |delivery: &Delivery| self.listed_row(delivery, contents.get(&delivery.id), endpoints);
@@ -49,7 +49,7 @@ impl RequestContext<'_> {
         &self,
         delivery: &Delivery,
         content: Option<&DeliveryContent>,
-        endpoints: &[Endpoint],
+        endpoints: &[ListedEndpoint],
     ) -> ListedRow {
         let t = self.lang.messages();
         let webhook = endpoints.iter().find(|endpoint| endpoint.id == delivery.endpoint);

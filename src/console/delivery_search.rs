@@ -5,7 +5,7 @@ use super::context::RequestContext;
 use super::display::{name_of, state_label};
 use super::form::Form;
 use super::time_range::{read_time, relative_range};
-use crate::ledger::{DeliveryFilter, DeliveryState, Endpoint, HistoryOrder, PickUp, is_name};
+use crate::ledger::{DeliveryFilter, DeliveryState, HistoryOrder, ListedEndpoint, PickUp, is_name};
 
 /// The most webhooks that the search form offers; the page of each webhook also links to its deliveries.
 const CHOICES: usize = 100;
@@ -44,7 +44,7 @@ impl RequestContext<'_> {
         })
     }
 
-    pub(super) fn choices_of_webhooks(&self, endpoints: &[Endpoint], chosen: &str) -> Vec<Choice> {
+    pub(super) fn choices_of_webhooks(&self, endpoints: &[ListedEndpoint], chosen: &str) -> Vec<Choice> {
         let all = Choice {
             value: String::new(),
             word: self.lang.messages().all_webhooks.to_owned(),

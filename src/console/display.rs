@@ -8,7 +8,7 @@ use askama::filters::HtmlSafe;
 use super::i18n::{Lang, Messages, exact, relative};
 use super::locale::Locale;
 use crate::clock::UnixMillis;
-use crate::ledger::{Delivery, DeliveryState, Endpoint};
+use crate::ledger::{Delivery, DeliveryState, ListedEndpoint};
 
 /// A time, which a page says as its distance from now, with the exact time as its title. The script keeps the distance
 /// fresh, and converts the exact time to local time. Its markup needs no escaping.
@@ -97,7 +97,7 @@ pub(super) fn position(millis: u64) -> String {
 }
 
 /// The name of a webhook in lists: its description, or its host if it has none.
-pub(super) fn name_of(endpoint: &Endpoint) -> String {
+pub(super) fn name_of(endpoint: &ListedEndpoint) -> String {
     const LONGEST: usize = 60;
     let name =
         if endpoint.description.is_empty() { host_of(&endpoint.url) } else { endpoint.description.clone() };

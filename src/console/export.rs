@@ -11,7 +11,7 @@ use super::display::name_of;
 use super::error::PageError;
 use super::i18n::note_in;
 use super::response::PageResult;
-use crate::ledger::{Action, Delivery, DeliveryContent, DeliveryFilter, Endpoint, PickUp};
+use crate::ledger::{Action, Delivery, DeliveryContent, DeliveryFilter, ListedEndpoint, PickUp};
 use crate::webhook::CompletedCall;
 
 /// The most rows of a file, and how many are read at once.
@@ -41,7 +41,7 @@ const HEADS: [&str; 14] = [
 impl RequestContext<'_> {
     pub(super) async fn export_deliveries(&self) -> PageResult {
         let filter = self.delivery_filter(&self.query).map_err(|_| PageError::BadForm)?;
-        let endpoints = self.ledger().endpoints(self.workspace).await?;
+        let endpoints = self.ledger().listed_endpoints(self.workspace).await?;
         let mut text = format!("{MARK}{}", line_of(HEADS.map(str::to_owned)));
         let (rows, more) = self.append_rows(&mut text, filter, &endpoints).await?;
         let after = Some(json!({"deliveries": rows}));
@@ -60,7 +60,7 @@ impl RequestContext<'_> {
         &self,
         text: &mut String,
         mut filter: DeliveryFilter,
-        endpoints: &[Endpoint],
+        endpoints: &[ListedEndpoint],
     ) -> Result<(usize, bool), PageError> {
         let mut rows = 0;
         loop {
@@ -78,7 +78,12 @@ impl RequestContext<'_> {
         }
     }
 
-    fn line(&self, delivery: &Delivery, content: Option<&DeliveryContent>, endpoints: &[Endpoint]) -> String {
+    fn line(
+        &self,
+        delivery: &Delivery,
+        content: Option<&DeliveryContent>,
+        endpoints: &[ListedEndpoint],
+    ) -> String {
         let call = content.and_then(|content| content.call.as_ref());
         let webhook = endpoints.iter().find(|endpoint| endpoint.id == delivery.endpoint);
         let pick_up = is_picked_up(delivery)

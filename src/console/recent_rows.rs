@@ -2,7 +2,7 @@
 
 use super::context::RequestContext;
 use super::display::{Pill, Time, name_of};
-use crate::ledger::{Delivery, Endpoint};
+use crate::ledger::{Delivery, ListedEndpoint};
 
 /// One row of a list.
 pub(super) struct Row {
@@ -19,7 +19,7 @@ pub(super) struct Row {
 }
 
 impl RequestContext<'_> {
-    pub(super) fn row(&self, delivery: &Delivery, endpoints: &[Endpoint]) -> Row {
+    pub(super) fn row(&self, delivery: &Delivery, endpoints: &[ListedEndpoint]) -> Row {
         let t = self.lang.messages();
         let webhook = endpoints.iter().find(|endpoint| endpoint.id == delivery.endpoint);
         Row {

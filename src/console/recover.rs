@@ -53,7 +53,7 @@ impl RequestContext<'_> {
         message: Option<Result<String, &'static str>>,
         run: Option<Run>,
     ) -> PageResult {
-        let endpoints = self.ledger().endpoints(self.workspace).await?;
+        let endpoints = self.ledger().listed_endpoints(self.workspace).await?;
         // A form that is shown again keeps what was chosen.
         let within = if message.is_some() { self.form.get("within") } else { "24h" };
         let (counted, wrong) = match message {

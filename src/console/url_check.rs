@@ -53,7 +53,7 @@ impl RequestContext<'_> {
         endpoint: &str,
         url: &EndpointUrl,
     ) -> Result<Option<Explanation>, PageError> {
-        let endpoints = self.ledger().endpoints(self.workspace).await?;
+        let endpoints = self.ledger().listed_endpoints(self.workspace).await?;
         if let Some(other) = endpoints.iter().find(|it| it.url == url.as_str() && it.id != endpoint) {
             let t = self.lang.messages();
             let summary = t.fill(t.duplicate_url, name_of(other));

@@ -141,16 +141,17 @@ impl RequestContext<'_> {
             Some(failure) => Some(self.explain_failure(failure, &recent).await?),
             None => None,
         };
-        let known = std::slice::from_ref(&endpoint);
+        let listed = endpoint.listed();
+        let known = std::slice::from_ref(&listed);
         let recent = recent.iter().map(|delivery| self.row(delivery, known)).collect();
         let path = self.path(&format!("/webhooks/{}", in_path(id)));
         let status = if form_state.is_refused() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-        let name = name_of(&endpoint);
+        let name = name_of(&listed);
         let platform = self.platform_of(&endpoint);
         let secret = form_state.secret.as_deref().unwrap_or(t.your_secret);
         let webhook = Webhook {
             layout: self.layout(&name, "webhooks", &path),
-            pill: Condition::of(&endpoint).pill(t),
+            pill: Condition::of(&listed).pill(t),
             since: Time(endpoint.created_at),
             failing: Failing::of(&endpoint, why, self.sender.now()),
             previous_until: endpoint

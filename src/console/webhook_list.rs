@@ -17,7 +17,7 @@ use super::onboarding::{Offer, Steps};
 use super::payload::cut_markup;
 use super::response::{PageResult, page};
 use super::route::in_path;
-use crate::ledger::{DeliveryFilter, Endpoint, EndpointFigures, FigureSpan};
+use crate::ledger::{DeliveryFilter, EndpointFigures, FigureSpan, ListedEndpoint};
 
 #[derive(Template)]
 #[template(path = "webhooks.html")]
@@ -75,12 +75,12 @@ const MAX_TEXT: usize = 100;
 impl RequestContext<'_> {
     pub(super) async fn list_webhooks(&self) -> PageResult {
         let (t, words) = (self.lang.messages(), figure_words(self.lang));
-        let endpoints = self.ledger().endpoints(self.workspace).await?;
+        let endpoints = self.ledger().listed_endpoints(self.workspace).await?;
         let text: String = self.query.get("q").chars().take(MAX_TEXT).collect();
         let found = in_order(endpoints.iter().filter(|endpoint| matches(endpoint, &text)));
         let first = self.query.get("first").parse::<usize>().unwrap_or_default().min(found.len());
         let behind = first.saturating_add(LIMIT);
-        let shown: Vec<&Endpoint> = found.iter().skip(first).take(LIMIT).copied().collect();
+        let shown: Vec<&ListedEndpoint> = found.iter().skip(first).take(LIMIT).copied().collect();
         let is_first = first == 0 && text.is_empty();
         let removed = self.query.get("removed");
         let list = WebhookList {
@@ -128,13 +128,13 @@ impl RequestContext<'_> {
         }
     }
 
-    async fn rows_of(&self, endpoints: &[&Endpoint]) -> Result<Vec<Row>, PageError> {
+    async fn rows_of(&self, endpoints: &[&ListedEndpoint]) -> Result<Vec<Row>, PageError> {
         let ids: Vec<String> = endpoints.iter().map(|endpoint| endpoint.id.clone()).collect();
         let mut figures = self.ledger().figures(&ids, FigureSpan::Day, self.sender.now()).await?;
         Ok(endpoints.iter().map(|endpoint| self.row_of(endpoint, &mut figures)).collect())
     }
 
-    fn row_of(&self, endpoint: &Endpoint, figures: &mut HashMap<String, EndpointFigures>) -> Row {
+    fn row_of(&self, endpoint: &ListedEndpoint, figures: &mut HashMap<String, EndpointFigures>) -> Row {
         let t = self.lang.messages();
         let figures = figures.remove(&endpoint.id).unwrap_or_default();
         let name = name_of(endpoint);
@@ -155,7 +155,7 @@ impl RequestContext<'_> {
 
     async fn recent_deliveries(
         &self,
-        endpoints: &[Endpoint],
+        endpoints: &[ListedEndpoint],
     ) -> Result<Vec<super::recent_rows::Row>, PageError> {
         let found = self.ledger().deliveries(self.workspace, &DeliveryFilter::default(), RECENT).await?;
         let recent = found.map(|page| page.deliveries).unwrap_or_default();
@@ -164,14 +164,14 @@ impl RequestContext<'_> {
 }
 
 /// Endpoints by condition, then by name.
-fn in_order<'e>(endpoints: impl Iterator<Item = &'e Endpoint>) -> Vec<&'e Endpoint> {
-    let mut endpoints: Vec<&Endpoint> = endpoints.collect();
+fn in_order<'e>(endpoints: impl Iterator<Item = &'e ListedEndpoint>) -> Vec<&'e ListedEndpoint> {
+    let mut endpoints: Vec<&ListedEndpoint> = endpoints.collect();
     endpoints.sort_by_cached_key(|endpoint| (Condition::of(endpoint), name_of(endpoint).to_lowercase()));
     endpoints
 }
 
 /// Whether a text occurs in the description or the host of an endpoint, in any case; or is its id.
-fn matches(endpoint: &Endpoint, text: &str) -> bool {
+fn matches(endpoint: &ListedEndpoint, text: &str) -> bool {
     let text = text.to_lowercase();
     let has = |field: &str| field.to_lowercase().contains(&text);
     has(&endpoint.description) || has(&host_of(&endpoint.url)) || endpoint.id == text

@@ -70,13 +70,13 @@ struct Searches {
 }
 
 macro_rules! searches {
-    ($time:literal, all $all:literal, failed $failed:literal, pending $pending:literal, endpoint $endpoint:literal) => {
+    ($time:literal, all $all:literal, failed $failed:literal, pending $pending:literal, fetched $fetched:literal, not_fetched $not_fetched:literal, endpoint $endpoint:literal) => {
         Searches {
             all: through!($time, $all, "TRUE"),
             failed: through!($time, $failed, "d.state = 'failed'"),
             pending: through!($time, $pending, "d.state IN ('waiting', 'queued', 'sending')"),
-            fetched: through!($time, "INDEXED BY deliveries_pick_up", links_followed!("1")),
-            not_fetched: through!($time, "INDEXED BY deliveries_pick_up", links_followed!("0")),
+            fetched: through!($time, $fetched, links_followed!("1")),
+            not_fetched: through!($time, $not_fetched, links_followed!("0")),
             of_endpoint: through!($time, $endpoint, "d.endpoint_id = $2"),
             of_call: Statement {
                 sqlite: search!(
@@ -94,13 +94,23 @@ macro_rules! searches {
     };
 }
 
-const BY_ACCEPTED: Searches = searches!("created_at", all "", failed "", pending "", endpoint "");
-/// Pending deliveries are sorted: they are few, and an index would cost the sender a write for each delivery.
+/// In this order, deliveries that are pending or not fetched are sorted: their indexes have the order of the activity.
+const BY_ACCEPTED: Searches = searches!(
+    "created_at",
+    all "",
+    failed "",
+    pending "INDEXED BY deliveries_under_way",
+    fetched "INDEXED BY deliveries_of_workspace",
+    not_fetched "INDEXED BY deliveries_pick_up",
+    endpoint ""
+);
 const BY_ACTIVITY: Searches = searches!(
     "active_at",
     all "INDEXED BY deliveries_by_activity",
     failed "INDEXED BY deliveries_failed_by_activity",
     pending "INDEXED BY deliveries_under_way",
+    fetched "INDEXED BY deliveries_pick_up",
+    not_fetched "INDEXED BY deliveries_pick_up",
     endpoint "INDEXED BY deliveries_by_activity"
 );
 

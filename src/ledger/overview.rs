@@ -62,14 +62,34 @@ from_row!(row => Backlog {
 });
 
 macro_rules! count_resent {
-    ($state:literal) => {
+    ($deliveries:literal, $state:literal) => {
         concat!(
-            "SELECT count(*) FROM deliveries WHERE workspace = $1 AND ",
+            "SELECT count(*) FROM ",
+            $deliveries,
+            " WHERE workspace = $1 AND ",
             $state,
             " AND resends > 0 AND created_at >= $2 AND created_at < $3 AND ($4 IS NULL OR endpoint_id = $4)"
         )
     };
 }
+
+macro_rules! count_progress {
+    ($pending:literal) => {
+        concat!(
+            "SELECT (",
+            count_resent!($pending, "state IN ('waiting', 'queued', 'sending')"),
+            ") AS pending, (",
+            count_resent!("deliveries", "state = 'failed' AND ended_at >= $5"),
+            ") AS failed"
+        )
+    };
+}
+
+/// Without a hint, SQLite would read all deliveries of the range.
+const PROGRESS: Statement = Statement {
+    sqlite: count_progress!("deliveries INDEXED BY deliveries_under_way"),
+    postgres: count_progress!("deliveries"),
+};
 
 fn unsigned(count: i64) -> u64 {
     u64::try_from(count).unwrap_or_default()
@@ -129,16 +149,9 @@ impl Ledger {
         began: UnixMillis,
         recovered: u64,
     ) -> Result<RecoveryProgress> {
-        const COUNT: Statement = Statement::same(concat!(
-            "SELECT (",
-            count_resent!("state IN ('waiting', 'queued', 'sending')"),
-            ") AS pending, (",
-            count_resent!("state = 'failed' AND ended_at >= $5"),
-            ") AS failed"
-        ));
         let values = values![workspace, range.from, range.to, &range.endpoint, began];
         let _permit = self.search_limiter.acquire(workspace).await;
-        let counted = self.database.fetch::<(i64, i64)>(COUNT, values).await?.pop().unwrap_or_default();
+        let counted = self.database.fetch::<(i64, i64)>(PROGRESS, values).await?.pop().unwrap_or_default();
         let (pending, failed) = (unsigned(counted.0), unsigned(counted.1));
         let delivered = recovered.saturating_sub(pending).saturating_sub(failed);
         Ok(RecoveryProgress { pending, delivered, failed })

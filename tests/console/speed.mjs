@@ -1,5 +1,5 @@
 // How long the first byte of each page takes with 100,000 deliveries of one workspace in the database: a quarter of 40 webhooks,
-// the others of one.
+// the others of one. Beside it are a workspace with 2,000 webhooks, and one in which 50,000 deliveries wait for a paused webhook.
 
 import { execFileSync } from 'node:child_process';
 import { Agent, request } from 'node:http';
@@ -33,11 +33,20 @@ db.executemany("INSERT INTO deliveries (id, event_id, endpoint_id, workspace, po
 db.executemany("INSERT INTO attempts (delivery_id, number, started_at, took_ms, status, code, summary, advice, excerpt, links_expire_at) VALUES (?,?,?,?,?,?,?,?,?,?)", attempts)
 db.row_factory = sqlite3.Row
 row = dict(db.execute("SELECT * FROM endpoints LIMIT 1").fetchone())
+row |= {"id": "ep_paused", "workspace": "paused", "description": "Paused", "state": "paused"}
+db.execute(f"INSERT INTO endpoints ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", list(row.values()))
+for n in range(50_000):
+    at = now - (50_000 - n) * 1000
+    db.execute("INSERT INTO events (id, workspace, call_id, test, content, recording, transcript, accepted_at) VALUES (?,?,?,?,?,?,?,?)",
+        (f"msg_p{n:08d}", "paused", f"waiting-{n}", False, content, asset, asset, at))
+    db.execute("INSERT INTO deliveries (id, event_id, endpoint_id, workspace, position, state, test, lane, due_at, tries, attempts, created_at, active_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        (f"dlv_p{n:08d}", f"msg_p{n:08d}", "ep_paused", "paused", 0, "queued", False, 0, at, 0, 0, at, at))
+row = dict(db.execute("SELECT * FROM endpoints LIMIT 1").fetchone())
 for n in range(2000):
     row |= {"id": f"ep_many{n:04d}", "workspace": "many", "description": f"Team {n:04d}", "failing_since": now if n % 50 == 0 else None}
     db.execute(f"INSERT INTO endpoints ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", list(row.values()))
 db.commit()
-print(tuple(db.execute("SELECT count(*) FROM deliveries").fetchone())[0])
+print(tuple(db.execute("SELECT count(*) FROM deliveries WHERE workspace = 'acme'").fetchone())[0])
 `;
 
 const world = await World.start();
@@ -93,6 +102,9 @@ const pages = {
   'deliveries, under way (none is)': `${acme}/deliveries?status=waiting`,
   'deliveries, under way of one webhook (none is)': `${acme}/deliveries?status=waiting&webhook=${id}`,
   'deliveries, 10 days back': `${acme}/deliveries?to=${new Date(Date.now() - 864e6).toISOString()}`,
+  'deliveries, waiting for a paused webhook': '/console/w/paused/deliveries?status=queued',
+  'deliveries, fetched': `${acme}/deliveries?pick_up=fetched`,
+  'deliveries, fetched, of one webhook': `${acme}/deliveries?pick_up=fetched&webhook=${others[0]}`,
   'deliveries, not fetched': `${acme}/deliveries?pick_up=not-fetched`,
   'deliveries of one webhook': `${acme}/deliveries?webhook=${id}`,
   'deliveries of one call': `${acme}/deliveries?call=filled-77777`,

@@ -33,6 +33,7 @@ macro_rules! migrations {
             "0017" "activity",
             "0018" "audit_subjects",
             "0019" "form_answers",
+            "0020" "activity_by_condition",
         )
     };
     ($engine:literal: $($number:literal $name:literal),* $(,)?) => {
