@@ -6,6 +6,7 @@
 #![expect(unreachable_pub, reason = "the vocabulary reads like a library's")]
 
 mod alerts;
+mod console;
 mod cut_off;
 mod disk;
 mod drill;
