@@ -280,12 +280,24 @@ function kept(name, value) {
   }
 }
 
+const turns = all('.pages a').map((link) => [link, link.href]);
+
+// The line that is spoken. Outside of this page's part of the transcript there is none, and the link to the page before or behind
+// leads to what is heard.
+function lineAt(moment) {
+  const line = lines.findLast((candidate) => startOf(candidate) <= moment);
+  const isBehind = isPart && line === lines.at(-1) && moment > Number(line?.dataset.end) / 1000;
+  const way = isBehind ? 'next' : line === undefined && 'prev';
+  for (const [link, href] of turns) link.href = link.rel === way ? addressOf(Math.floor(moment)) : href;
+  return isBehind ? undefined : line;
+}
+
 function followSound(audio) {
   const box = byId('follow');
   let now;
   if (lines.length === 0) box.parentElement.hidden = true;
   audio.addEventListener('timeupdate', () => {
-    const line = lines.findLast((candidate) => startOf(candidate) <= audio.currentTime);
+    const line = lineAt(audio.currentTime);
     if (line === now) return;
     now?.classList.remove('now');
     now?.removeAttribute('aria-current');
@@ -347,11 +359,11 @@ function linkMoments(audio) {
   function open() {
     const text = momentOf(location);
     if (!/^\d+(\.\d+)?$/.test(text)) return;
-    const [moment, second] = [Number(text), Math.floor(Number(text))];
-    const asked = new URLSearchParams(location.search).get('at') === String(second);
+    const moment = Number(text);
+    const asked = Number(new URLSearchParams(location.search).get('at') ?? NaN) === moment;
     const isHere = lines.length === 0 || (moment >= startOf(lines[0]) && moment <= Number(lines.at(-1).dataset.end) / 1000);
     // Another page of the transcript.
-    if (isPart && !isHere && !asked) return location.replace(`${location.pathname}?at=${second}${location.hash}`);
+    if (isPart && !isHere && !asked) return location.replace(`${location.pathname}?at=${moment}${location.hash}`);
     audio.currentTime = moment;
     const line = lines.findLast((candidate) => startOf(candidate) <= moment);
     if (line) show(line);
@@ -415,13 +427,17 @@ function searchTranscript(form, audio) {
   function go(by) {
     if (found.length === 0) return;
     current = current === undefined && by < 0 ? found.length - 1 : ((current ?? -1) + by + found.length) % found.length;
+    if (!point()) return location.assign(`${addressOf(found[current])}&find=${encodeURIComponent(input.value.trim())}`);
+    if (audio) audio.currentTime = found[current];
+  }
+  // Shows the current match; false if it is not on this page of the transcript.
+  function point() {
     const line = lines.find((candidate) => Math.abs(startOf(candidate) - found[current]) < 0.001);
     all('.hit').forEach((hit) => hit.classList.remove('hit'));
     say();
-    if (!line) return location.assign(`${addressOf(Math.floor(found[current]))}&find=${encodeURIComponent(input.value.trim())}`);
-    line.classList.add('hit');
-    show(line);
-    if (audio) audio.currentTime = found[current];
+    line?.classList.add('hit');
+    if (line) show(line);
+    return line !== undefined;
   }
   form.hidden = false;
   let timer;
@@ -444,11 +460,13 @@ function searchTranscript(form, audio) {
   input.value = word;
   const resume = () => {
     search();
-    current = found.findLastIndex((start) => Math.floor(start) <= Number(momentOf(location)));
+    current = found.findLastIndex((start) => start <= Number(momentOf(location)) + 0.001);
     if (current < 0) current = undefined;
-    say();
+    point();
   };
   resume();
+  // The next Enter leads to the next match, as on the page before.
+  input.focus({ preventScroll: true });
   audio?.querySelector('track')?.addEventListener('load', resume);
 }
 

@@ -1,6 +1,8 @@
 //! The player: a recording with its transcript. Media URLs redirect to a link that is minted for that request, so no
 //! page contains a signed link.
 
+use std::time::Duration;
+
 use askama::Template;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
@@ -49,8 +51,8 @@ struct Listen {
     captions: Option<String>,
     formats: [TranscriptFormat; 4],
     lines: Vec<Utterance>,
-    /// The second at which the recording begins to play.
-    second: Option<u64>,
+    /// The second at which the recording begins to play, with its fraction.
+    moment: Option<f64>,
     /// Why the transcript is missing or incomplete.
     note: Option<&'static str>,
     before: Option<String>,
@@ -87,9 +89,9 @@ impl RequestContext<'_> {
             Ok(script) => (script, None),
             Err(note) => (Script::default(), Some(note)),
         };
-        let second = self.query.get("at").parse::<u64>().ok();
-        let first = match second {
-            Some(second) => first_of_page(&lines, second),
+        let moment = self.query.get("at").parse::<f64>().ok().filter(|at| (0.0..1e9).contains(at));
+        let first = match moment {
+            Some(moment) => first_of_page(&lines, moment),
             None => self.query.get("from").parse::<usize>().unwrap_or(0).min(lines.len()),
         };
         let shown = page_of_utterances(lines.get(first..).unwrap_or_default());
@@ -111,7 +113,7 @@ impl RequestContext<'_> {
             lines: shown,
             words: player_words(self.lang),
             speeds: SPEEDS.map(|speed| (speed, speed.replace('.', t.decimal_mark))),
-            second,
+            moment,
             title,
             path,
             note,
@@ -204,13 +206,14 @@ impl RequestContext<'_> {
     }
 }
 
-/// The first utterance of the page on which this second is spoken, as the links to further pages count.
-fn first_of_page(lines: &[Utterance], second: u64) -> usize {
+/// The first utterance of the page that is spoken at this second, as the links to further pages count.
+fn first_of_page(lines: &[Utterance], moment: f64) -> usize {
+    let begins = |line: &Utterance| Duration::from_millis(line.start_ms).as_secs_f64();
     let mut first = 0;
     loop {
         let next = first + page_of_utterances(lines.get(first..).unwrap_or_default()).len();
         match lines.get(next) {
-            Some(line) if next > first && line.second() <= second => first = next,
+            Some(line) if next > first && begins(line) <= moment => first = next,
             _ => return first,
         }
     }
@@ -292,8 +295,9 @@ mod tests {
             .zip(0..)
             .map(|(line, at)| Utterance { start_ms: at * 1_000, ..line.clone() })
             .collect();
-        assert_eq!([0, 23, 24, 100, 9_999].map(|second| first_of_page(&spoken, second)), [0, 0, 24, 96, 480]);
-        assert_eq!(first_of_page(&[], 5), 0);
+        let moments = [0.0, 23.999, 24.0, 100.0, 9_999.0];
+        assert_eq!(moments.map(|moment| first_of_page(&spoken, moment)), [0, 0, 24, 96, 480]);
+        assert_eq!(first_of_page(&[], 5.0), 0);
         let huge = page_of_utterances(&[line(1_000_000), line(2)]);
         assert_eq!((huge.len(), huge[0].text.len()), (1, MAX_PAGE_TEXT + "…".len()));
     }

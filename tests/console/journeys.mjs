@@ -1,4 +1,5 @@
-// Every journey of a person, in Chromium. With `nginx [PREFIX]`, the main ones through the nginx of deploy/.
+// Every journey of a person, in Chromium. With `nginx [PREFIX]`, the main ones through the nginx of deploy/. With `only TEXT…`, those
+// whose name has one of the texts, after those that they build on.
 
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
@@ -19,8 +20,9 @@ const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 const shots = `${root}/target/console/shots`;
 mkdirSync(shots, { recursive: true });
 
-const [mode, prefix = ''] = process.argv.slice(2);
+const [mode, ...texts] = process.argv.slice(2);
 const nginx = mode === 'nginx';
+const prefix = (nginx && texts[0]) || '';
 const world = await World.start({ nginx, prefix });
 const browser = await chromium.launch({
   executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--host-resolver-rules=MAP hooks.example.com 127.0.0.1'],
@@ -297,6 +299,9 @@ mainJourney('calls appear by themselves and are found', async () => {
   await says(page, 'Nothing found');
   assert.equal(new URL(page.url()).searchParams.get('from'), '2029-12-31T23:00:00.000Z');
 });
+
+// The journeys until here are those that others build on.
+const firsts = journeys.length;
 
 journey('what failed is diagnosed, sent again, and recovered with a bar that moves', async () => {
   const page = customer;
@@ -710,7 +715,7 @@ journey('the keyboard is enough', async () => {
 });
 
 onboardingJourneys({ journey, person, look, press, says, portalLink, world, hook });
-playerJourneys({ mainJourney, journey, person, look, press, says, portalLink, world });
+playerJourneys({ mainJourney, journey, person, look, tabTo, press, says, portalLink, world });
 liveJourneys({ mainJourney, journey, person, press, heading, portalLink, world, hook });
 webhookJourneys({ journey, person, look, press, says, heading, portalLink, world, hook });
 
@@ -746,7 +751,8 @@ async function failure(number) {
 }
 
 let failed = 0;
-const walked = journeys.filter(([, , main]) => main || !nginx);
+const isWanted = ([name, , main], at) => (nginx ? main : mode !== 'only' || at < firsts || texts.some((text) => name.includes(text)));
+const walked = journeys.filter(isWanted);
 try {
   for (const [name, walk] of walked) {
     const began = performance.now();

@@ -1,8 +1,13 @@
 // Journeys of a person who listens: speed, jumps, keys, search, and links to moments.
 
 import assert from 'node:assert/strict';
+import { copyFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { CALL } from './world.mjs';
 
-export function playerJourneys({ mainJourney, journey, person, look, press, says, portalLink, world }) {
+const LONG = '5b0e8400-e29b-41d4-a716-446655440000';
+
+export function playerJourneys({ mainJourney, journey, person, look, tabTo, press, says, portalLink, world }) {
   const acme = `${world.console}/w/acme`;
   const sound = (page, what) => page.evaluate((name) => document.querySelector('#audio')[name], what);
   const at = async (page, second) => page.waitForFunction((wanted) => Math.abs(document.querySelector('#audio').currentTime - wanted) < 1, second);
@@ -101,6 +106,65 @@ export function playerJourneys({ mainJourney, journey, person, look, press, says
     await quiet.goto(link.replace('#t=', '?at='));
     assert.match(await quiet.locator('#audio').getAttribute('src'), /\/recording#t=10$/);
     for (const hidden of ['#controls', '#keyboard', '#search']) assert.equal(await quiet.locator(hidden).isVisible(), false);
+  });
+
+  /** A call whose transcript has three pages of 120 utterances, with “parachute” on each; two are spoken in the same second. */
+  async function longCall() {
+    const [recordings, transcripts] = ['recordings', 'transcripts'].map((kind) => join(world.folder, 'store', kind));
+    copyFileSync(join(recordings, `${CALL}.mp3`), join(recordings, `${LONG}.mp3`));
+    const utterances = Array.from({ length: 300 }, (_, index) => ({
+      index, speaker: `speaker_${index % 2}`, start_ms: index * 210, end_ms: index * 210 + 200,
+      text: [10, 150, 151, 280].includes(index) ? `Number ${index} has a parachute.` : `This is number ${index}.`,
+    }));
+    const speakers = [{ id: 'speaker_0', name: 'Jane Smith' }, { id: 'speaker_1', name: 'John Doe' }];
+    const transcript = { schema: 'call-transcript/1', id: LONG, language: 'en', duration_ms: 63_000, speakers, utterances };
+    writeFileSync(join(transcripts, `${LONG}.json`), JSON.stringify(transcript));
+    await world.call('call-long', { recording: LONG, transcript: LONG });
+  }
+
+  journey('a long transcript is searched by keyboard alone, and a link leads to a moment on another of its pages', async () => {
+    await longCall();
+    const page = await person();
+    await page.goto(await portalLink());
+    await page.goto(`${acme}/deliveries?call=call-long`);
+    await page.getByRole('link', { name: 'call-long' }).click();
+    await page.getByRole('link', { name: 'Listen and read' }).click();
+    await page.waitForFunction(() => document.querySelector('#audio').textTracks[0].cues?.length === 300);
+    assert.equal(await page.locator('.transcript li').count(), 120);
+    const hit = (number) => page.locator('.transcript li.hit').filter({ hasText: `Number ${number} has` }).waitFor();
+    await tabTo(page, 'Search in the transcript');
+    await page.keyboard.type('Parachute');
+    await says(page, '0 / 4');
+    for (const [place, number, second] of [[1, 10, 2.1], [2, 150, 31.5], [3, 151, 31.71], [4, 280, 58.8], [1, 10, 2.1]]) {
+      await page.keyboard.press('Enter');
+      await hit(number);
+      await says(page, `${place} / 4`);
+      await at(page, second);
+      assert.equal(await page.evaluate(() => document.activeElement.id), 'word', 'the next Enter goes on');
+    }
+    await page.keyboard.press('Shift+Enter');
+    await hit(280);
+    await look(page, 'listen-long');
+    // The sound leaves this part of the transcript: no line is spoken, and the link leads to what is heard.
+    for (let jumps = 0; jumps < 2; jumps += 1) await press(page, 'Back 10 s');
+    await at(page, 38.8);
+    assert.equal(await page.locator('.transcript li.now').count(), 0);
+    await page.getByRole('link', { name: 'Earlier' }).press('Enter');
+    await page.locator('.transcript li.now').filter({ hasText: 'number 18' }).waitFor();
+    await at(page, 38);
+    await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+    await page.getByRole('button', { name: 'Copy a link to this moment' }).press('Enter');
+    await says(page, 'Copied');
+    const link = await page.evaluate(() => navigator.clipboard.readText());
+    assert.match(link, /\/listen\?at=38#t=38$/);
+    const other = await person();
+    await other.goto(await portalLink());
+    await other.goto(link);
+    await at(other, 38);
+    await other.locator('.transcript li.now').filter({ hasText: 'number 18' }).waitFor();
+    // A moment of another page that a person writes into the address.
+    await other.goto(link.replace(/\?.*/, '#t=58.9'));
+    await other.locator('.transcript li.now').filter({ hasText: 'Number 280' }).waitFor();
   });
 
   journey('listening in French', async () => {

@@ -2,6 +2,7 @@
 # The settings page in Chromium: every journey of a person, with the real sender and a real receiver on this machine.
 #
 #     bash tests/run console              every journey, and the main ones through nginx
+#     bash tests/run console only TEXT…    the first ones, and those whose name has a text
 #     bash tests/run console nginx        those through nginx alone, at /console and at /hooks/console
 #     bash tests/run console speed        how long the first byte takes with 100,000 deliveries in the database
 #
@@ -29,6 +30,7 @@ suite() {
             begin_through_nginx
             end_through_nginx
             ;;
+        only) node "$tools/journeys.mjs" "$@" ;;
         *) node "$tools/$1.mjs" ;;
     esac
 }

@@ -3,7 +3,7 @@
 import { spawn, execFileSync } from 'node:child_process';
 import { createServer } from 'node:http';
 import { createServer as createSocket } from 'node:net';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -46,7 +46,7 @@ export async function product() {
     + '<text x="18" y="20" font-family="sans-serif" font-weight="700" font-size="17">ACME</text></svg>';
   const server = createServer((request, response) => {
     const { pathname, searchParams } = new URL(request.url, 'http://localhost');
-    if (pathname === '/logo.svg') return response.writeHead(200, { 'content-type': 'image/svg+xml' }).end(logo);
+    if (pathname.startsWith('/logo.svg')) return response.writeHead(200, { 'content-type': 'image/svg+xml' }).end(logo);
     const source = (searchParams.get('embed') ?? '').replaceAll('"', '&quot;');
     return response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(`<!doctype html><html lang="en"><meta name="viewport"
       content="width=device-width"><meta name="color-scheme" content="light dark"><title>The product</title><h1>The product</h1>
@@ -70,12 +70,13 @@ export class World {
     world.site = world.admin;
     world.console = `${prefix}/console`;
     world.links = world.gateway;
-    writeFileSync(join(world.folder, 'token'), `${TOKEN}\n`);
+    writeFileSync(join(world.folder, 'token'), `${TOKEN}\n`, { mode: 0o600 });
+    for (const kind of ['recordings', 'transcripts']) cpSync(join(root, 'fixtures', kind), join(world.folder, 'store', kind), { recursive: true });
     world.environment = {
       PATH: process.env.PATH,
       WEBHOOK_ASSETS_KEYS: join(world.folder, 'keys.json'),
       WEBHOOK_ASSETS_PUBLIC_URL: world.gateway,
-      WEBHOOK_ASSETS_STORE: `file://${root}/fixtures`,
+      WEBHOOK_ASSETS_STORE: `file://${world.folder}/store`,
       WEBHOOK_ASSETS_LISTEN: `127.0.0.1:${gateway}`,
       WEBHOOK_ASSETS_ADMIN_LISTEN: `127.0.0.1:${admin}`,
       WEBHOOK_ASSETS_ADMIN_TOKEN_FILE: join(world.folder, 'token'),
