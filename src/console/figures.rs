@@ -28,11 +28,12 @@ impl AttemptWords {
 
 fn in_words(attempts: &AttemptFigures, median: Option<&str>, words: &FigureWords, lang: Lang) -> String {
     let t = lang.messages();
-    let all = t.counted(attempts.total(), words.attempts_one, words.attempts_many);
-    let result = t.fill(&t.fill(words.attempts_result, attempts.succeeded), attempts.failed);
+    let all = lang.counted(attempts.total(), words.attempts_one, words.attempts_many);
+    let succeeded = lang.counted(attempts.succeeded, words.succeeded_one, words.succeeded_many);
+    let failed = lang.counted(attempts.failed, words.failures_one, words.failures_many);
     match median {
-        Some(median) => format!("{all}, {result}; {}", t.fill(words.median_is, median)),
-        None => format!("{all}, {result}"),
+        Some(median) => format!("{all}, {succeeded}, {failed}; {}", t.fill(words.median_is, median)),
+        None => format!("{all}, {succeeded}, {failed}"),
     }
 }
 

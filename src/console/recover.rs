@@ -35,6 +35,8 @@ struct Run {
     total: u64,
     done: u64,
     progress: RecoveryProgress,
+    /// How many are in which state, in words.
+    parts: [(&'static str, String); 3],
     began: Time,
     from: Time,
     to: Time,
@@ -102,7 +104,14 @@ impl RequestContext<'_> {
         let done = if progress.pending == 0 { total } else { done };
         let failed = self.path("/deliveries?status=failed");
         let (began, from, to) = (Time(began), Time(from), Time(to));
-        Ok(Some(Run { total, done, progress, began, from, to, failed }))
+        let (lang, t) = (self.lang, self.lang.messages());
+        let RecoveryProgress { delivered, pending, failed: again } = progress;
+        let parts = [
+            ("good", lang.counted(delivered, t.arrived_one, t.arrived_many)),
+            ("wait", t.fill(t.on_their_way, pending)),
+            ("bad", lang.counted(again, t.failed_again_one, t.failed_again_many)),
+        ];
+        Ok(Some(Run { total, done, progress, parts, began, from, to, failed }))
     }
 
     pub(super) async fn recover(&self) -> PageResult {
@@ -131,7 +140,7 @@ impl RequestContext<'_> {
         let t = self.lang.messages();
         let counted = match self.ledger().count_recoverable(self.workspace, range).await? {
             0 => t.nothing_to_recover.to_owned(),
-            count => t.counted(count, t.would_recover_one, t.would_recover_many),
+            count => self.lang.counted(count, t.would_recover_one, t.would_recover_many),
         };
         self.recovery_page(StatusCode::OK, Some(Ok(counted)), None).await
     }

@@ -41,7 +41,7 @@ impl RequestContext<'_> {
         Ok(if more {
             t.fill(words.newest_of_all, count)
         } else {
-            t.counted(count, words.all_one, words.all_many)
+            self.lang.counted(count, words.all_one, words.all_many)
         })
     }
 
@@ -82,7 +82,7 @@ impl RequestContext<'_> {
 
     /// What came of the form that led to this page.
     pub(super) fn resent(&self) -> Option<Resent> {
-        let (words, t) = (delivery_words(self.lang), self.lang.messages());
+        let words = delivery_words(self.lang);
         let queued = match self.query.get("resent") {
             "" => return None,
             "none" => return Some(Resent { good: false, text: words.none_chosen.to_owned() }),
@@ -93,11 +93,11 @@ impl RequestContext<'_> {
             ("no_webhook", words.no_webhook_one, words.no_webhook_many),
             ("unknown", words.unknown_one, words.unknown_many),
         ];
-        let mut sentences = vec![t.counted(queued, words.resent_one, words.resent_many)];
+        let mut sentences = vec![self.lang.counted(queued, words.resent_one, words.resent_many)];
         for (name, one, many) in others {
             match self.query.get(name).parse() {
                 Ok(0) | Err(_) => {}
-                Ok(number) => sentences.push(t.counted(number, one, many)),
+                Ok(number) => sentences.push(self.lang.counted(number, one, many)),
             }
         }
         Some(Resent { good: sentences.len() == 1 && queued > 0, text: sentences.join(" ") })

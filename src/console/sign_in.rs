@@ -276,7 +276,7 @@ impl RequestContext<'_> {
         let next = found.last().filter(|_| more).map(|last| format!("{root}?after={}", in_path(&last.name)));
         let lines = found.into_iter().map(|line| WorkspaceRow {
             href: self.state.path_of_workspace(&line.name),
-            endpoints: t.counted(line.endpoints, t.webhook_one, t.webhook_many),
+            endpoints: self.lang.counted(line.endpoints, t.webhook_one, t.webhook_many),
             failing: (line.failing > 0).then(|| t.fill(t.failing, line.failing)),
             since: Time(line.since),
             name: line.name,

@@ -14,7 +14,7 @@ use super::display::{Pill, Time, name_of};
 use super::error::PageError;
 use super::guides::Guide;
 use super::header_fields::HeaderFields;
-use super::i18n::{FigureWords, Lang, OnboardingWords, explain, figure_words};
+use super::i18n::{FigureWords, Lang, OnboardingWords, explain, figure_words, span};
 use super::layout::Layout;
 use super::limit_fields::LimitFields;
 use super::onboarding::TestStep;
@@ -284,7 +284,7 @@ impl RequestContext<'_> {
     async fn too_many_tests(&self, id: &str, pause: Duration) -> PageResult {
         let t = self.lang.messages();
         let seconds = pause.as_secs().saturating_add(1);
-        let too_many_tests = Some(t.fill(t.too_many_tests, seconds));
+        let too_many_tests = Some(t.fill(t.too_many_tests, span(self.lang, Duration::from_secs(seconds))));
         let mut answer = self.show_webhook(id, FormState { too_many_tests, ..FormState::default() }).await?;
         *answer.status_mut() = StatusCode::TOO_MANY_REQUESTS;
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));

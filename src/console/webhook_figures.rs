@@ -56,8 +56,8 @@ impl RequestContext<'_> {
             pending,
             failed,
             last_success: last_success.map(Time),
-            failed_text: t.counted(failed, words.failed_one, words.failed_many),
-            send_failed: t.counted(failed, words.send_failed_one, words.send_failed_many),
+            failed_text: self.lang.counted(failed, words.failed_one, words.failed_many),
+            send_failed: self.lang.counted(failed, words.send_failed_one, words.send_failed_many),
             // Up to and including the current millisecond.
             until: UnixMillis(now.0.saturating_add(1)),
             spans: vec![
@@ -79,7 +79,7 @@ impl RequestContext<'_> {
             title,
             attempts: match figures.attempts.total() {
                 0 => words.attempts_none.to_owned(),
-                total => t.counted(total, words.attempts_one, words.attempts_many),
+                total => self.lang.counted(total, words.attempts_one, words.attempts_many),
             },
             words: AttemptWords::of(&figures.attempts, title, self.lang),
             bars: Bars::of(&figures.parts),

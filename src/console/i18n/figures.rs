@@ -10,7 +10,6 @@ words! {
     attempts_many: "{} attempts", "{} tentatives";
     attempts_none: "No attempts", "Aucune tentative";
     attempts_one: "{} attempt", "{} tentative";
-    attempts_result: "{} succeeded, {} failed", "{} réussies, {} échouées";
     bars: "Attempts: succeeded above the line, failed below.", "Tentatives : réussies au-dessus de la ligne, échouées en dessous.";
     begins: "From", "À partir de";
     changes: "What changed", "Ce qui a changé";
@@ -20,6 +19,8 @@ words! {
     failed: "Failed", "Échouées";
     failed_many: "{} deliveries failed. They can be sent again, with fresh links.", "{} livraisons ont échoué. Elles peuvent être renvoyées, avec de nouveaux liens.";
     failed_one: "{} delivery failed. It can be sent again, with fresh links.", "{} livraison a échoué. Elle peut être renvoyée, avec de nouveaux liens.";
+    failures_many: "{} failed", "{} échouées";
+    failures_one: "{} failed", "{} échouée";
     figures: "Attempts", "Tentatives";
     last_month: "Last 30 days", "30 derniers jours";
     last_success: "Last success", "Dernier succès";
@@ -46,6 +47,8 @@ words! {
     send_failed_many: "Send the {} that failed", "Renvoyer les {} qui ont échoué";
     send_failed_one: "Send the {} that failed", "Renvoyer celle qui a échoué ({})";
     succeeded: "Succeeded", "Réussies";
+    succeeded_many: "{} succeeded", "{} réussies";
+    succeeded_one: "{} succeeded", "{} réussie";
     success: "Success", "Réussite";
     try_by_test: "Try it now with a test event", "Essayer maintenant avec un événement de test";
     try_now: "Try it now", "Essayer maintenant";

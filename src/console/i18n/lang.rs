@@ -47,6 +47,16 @@ impl Lang {
         }
     }
 
+    /// Whether a number of things is said in the singular. In French, zero is.
+    pub(crate) fn is_singular(self, count: u64) -> bool {
+        count == 1 || count == 0 && self == Self::Fr
+    }
+
+    /// A message in singular or plural.
+    pub(crate) fn counted(self, count: u64, one: &str, many: &str) -> String {
+        self.messages().fill(if self.is_singular(count) { one } else { many }, count)
+    }
+
     pub(crate) fn of_tag(tag: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|lang| lang.tag() == tag)
     }

@@ -27,11 +27,6 @@ impl Messages {
     pub(crate) fn fill(&self, text: &str, with: impl fmt::Display) -> String {
         text.replacen("{}", &with.to_string(), 1)
     }
-
-    /// A message in singular or plural.
-    pub(crate) fn counted(&self, count: u64, one: &str, many: &str) -> String {
-        self.fill(if count == 1 { one } else { many }, count)
-    }
 }
 
 messages! {
@@ -47,7 +42,8 @@ messages! {
     any_recording: en "With or without one", fr "Avec ou sans";
     any_status: en "Any status", fr "Tous les états";
     any_time: en "Any time", fr "Toutes les dates";
-    arrived: en "arrived", fr "arrivés";
+    arrived_many: en "{} arrived", fr "{} arrivées";
+    arrived_one: en "{} arrived", fr "{} arrivée";
     as_curl: en "As a curl command", fr "En commande curl";
     attempt: en "Attempt", fr "Tentative";
     attempts: en "Attempts", fr "Tentatives";
@@ -137,7 +133,8 @@ messages! {
         fr "Vous entrez comme exploitant, qui voit tous les espaces de travail.";
     enter_workspace: en "You come in to the workspace", fr "Vous entrez dans l’espace de travail";
     failed: en "Failed", fr "Échoué";
-    failed_again: en "failed again", fr "échoués à nouveau";
+    failed_again_many: en "{} failed again", fr "{} échouées à nouveau";
+    failed_again_one: en "{} failed again", fr "{} échouée à nouveau";
     failing: en "{} failing", fr "{} en échec";
     failing_since: en "Every attempt has failed since", fr "Toutes les tentatives échouent depuis le";
     fetched_links: en "Fetched", fr "Téléchargés";
@@ -247,7 +244,7 @@ messages! {
     nothing_to_recover: en "There is nothing to send again in this time", fr "Il n’y a rien à renvoyer pendant cette période";
     older: en "Older", fr "Plus anciennes";
     on_hold: en "On hold", fr "Retenu";
-    on_their_way: en "on their way", fr "en route";
+    on_their_way: en "{} on their way", fr "{} en route";
     only_incoming: en "Only incoming", fr "Entrants seulement";
     only_outgoing: en "Only outgoing", fr "Sortants seulement";
     only_with_recording: en "Only with a recording", fr "Avec enregistrement seulement";
@@ -341,8 +338,8 @@ messages! {
         en "Eight earlier secrets are still valid, so no other is made now. Show the secret instead, or try again when one of them has expired.",
         fr "Huit secrets précédents sont encore valables : aucun autre n’est créé pour l’instant. Affichez le secret, ou réessayez quand l’un d’eux aura expiré.";
     too_many_tests:
-        en "Too many test events: a webhook gets 10 a minute, and all webhooks together 60. Try again in {} seconds.",
-        fr "Trop d’événements de test : un webhook en reçoit 10 par minute, et tous ensemble 60. Réessayez dans {} secondes.";
+        en "Too many test events: a webhook gets 10 a minute, and all webhooks together 60. Try again in {}.",
+        fr "Trop d’événements de test : un webhook en reçoit 10 par minute, et tous ensemble 60. Réessayez dans {}.";
     too_late: en "It can no longer be taken back.", fr "Il est trop tard pour revenir en arrière.";
     too_many_pages_text:
         en "Too many pages of this workspace are being loaded at once. Nothing was changed; try again in a few seconds.",

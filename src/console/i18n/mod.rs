@@ -25,7 +25,7 @@ pub(super) use deliveries::{DeliveryWords, delivery_words};
 pub(super) use figures::{FigureWords, figure_words};
 pub(super) use lang::Lang;
 pub(super) use messages::Messages;
-pub(super) use moments::{exact, near, relative};
+pub(super) use moments::{exact, near, relative, span};
 pub(super) use onboarding::{OnboardingWords, onboarding_words};
 pub(super) use player_words::{PlayerWords, player_words};
 pub(super) use session_words::{SessionWords, session_words};

@@ -30,9 +30,7 @@ pub(crate) fn span(lang: Lang, span: Duration) -> String {
     let (length, english, french) = unit.unwrap_or(&(1, ["second", "seconds"], ["seconde", "secondes"]));
     let count = seconds / length;
     let [one, many] = if lang == Lang::Fr { french } else { english };
-    // In French, zero is singular.
-    let is_one = count == 1 || count == 0 && lang == Lang::Fr;
-    format!("{count} {}", if is_one { one } else { many })
+    format!("{count} {}", if lang.is_singular(count) { one } else { many })
 }
 
 /// A time as its distance from now: `2 minutes ago`, `dans 3 heures`; far away, its date.

@@ -12,7 +12,7 @@ use crate::support::receiver::Receiver;
 
 /// Every form of a workspace in an order in which each can be sent: its path, its values, the entries of the audit trail that it
 /// makes, and how many webhooks, deliveries and requests to the receiver there are more afterwards.
-const FORMS: [Case; 17] = [
+pub(super) const FORMS: [Case; 17] = [
     Case::of("check", "url=x", &[], [0, 0, 0]),
     Case::of("find", "text=nothing", &[], [0, 0, 0]),
     Case::of("webhooks/new", "url=http%3A%2F%2F127.0.0.1%3A1%2F&anyway=1", &["endpoint.added"], [1, 0, 0]),
@@ -33,9 +33,9 @@ const FORMS: [Case; 17] = [
     Case::of("webhooks/id/take-back", "", &["endpoint.restored"], [1, 0, 0]),
 ];
 
-struct Case {
-    path: &'static str,
-    values: &'static str,
+pub(super) struct Case {
+    pub(super) path: &'static str,
+    pub(super) values: &'static str,
     recorded: &'static [&'static str],
     more: [i64; 3],
 }

@@ -1,135 +1,101 @@
 //! The words of every page: in the language of the page, for people.
 
-use serde_json::Value;
+mod reader;
 
-use super::{ConsoleSite, Guest, call, text};
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use self::reader::odd_in;
+use super::isolation::ROUTES;
+use super::sent_twice::FORMS;
+use super::{ConsoleSite, FORM, Guest, ORIGIN, call, text};
+use crate::support::Answer;
 use crate::support::receiver::{Reaction, Receiver};
 
-/// English words that no French page shows. Words that French has too (`minute`, `on`, `total`) are not here.
-const ENGLISH: [&str; 61] = [
-    "the",
-    "and",
-    "of",
-    "is",
-    "was",
-    "were",
-    "are",
-    "not",
-    "with",
-    "when",
-    "after",
-    "before",
-    "since",
-    "until",
-    "this",
-    "that",
-    "your",
-    "you",
-    "it",
-    "its",
-    "ago",
-    "day",
-    "days",
-    "hour",
-    "hours",
-    "seconds",
-    "yesterday",
-    "fetched",
-    "delivered",
-    "failed",
-    "waiting",
-    "sending",
-    "retrying",
-    "incoming",
-    "outgoing",
-    "connected",
-    "busy",
-    "missed",
-    "canceled",
-    "no-answer",
-    "voicemail",
-    "true",
-    "false",
-    "null",
-    "january",
-    "february",
-    "march",
-    "april",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-    "aug",
-    "dec",
-    "feb",
-    "just",
-    "now",
-    "yes",
+/// The pages outside of workspaces.
+const OUTSIDE: [&str; 6] = ["", "enter", "sign-in", "sign-out", "signed-out", "find"];
+
+/// What follows the path of a page in some of its states: a query that a form leads to, or that a person chooses.
+const STATES: [(&str, &[&str]); 8] = [
+    ("", &["q=x", "removed=ep_1", "done=late"]),
+    ("webhooks/new", &["platform=zapier", "platform=n8n", "platform=make", "platform=code"]),
+    (
+        "webhooks/id",
+        &[
+            "counted=0&within=24h",
+            "counted=1&within=24h",
+            "counted=2&within=24h",
+            "queued=1",
+            "queued=2",
+            "platform=zapier",
+            "platform=code",
+        ],
+    ),
+    (
+        "deliveries",
+        &[
+            "all=1",
+            "status=failed",
+            "status=waiting",
+            "pick_up=not-fetched",
+            "call=%20",
+            "within=24h",
+            "from=x",
+            "resent=none",
+            "resent=0&under_way=1&no_webhook=1&unknown=1",
+            "resent=1",
+            "resent=2&under_way=2&no_webhook=2&unknown=2",
+        ],
+    ),
+    ("deliveries/id", &["platform=zapier", "platform=n8n", "platform=make", "platform=code"]),
+    ("activity", &["webhook=ep_1"]),
+    (
+        "recover",
+        &[
+            "from=1&to=9999999999999&began=1&count=0",
+            "from=1&to=9999999999999&began=1&count=1",
+            "from=1&to=9999999999999&began=1&count=2",
+        ],
+    ),
+    ("find", &["text=x"]),
 ];
 
-/// The words that a person reads: without code, names and texts that are marked as English.
-fn words(page: &str) -> String {
-    let body = page.split_once("<body").unwrap().1.split_once('>').unwrap().1;
-    let mut text = String::new();
-    let mut hidden: Option<(String, usize)> = None;
-    for part in body.split('<').skip(1) {
-        let (tag, rest) = part.split_once('>').unwrap_or((part, ""));
-        let name = tag.trim_start_matches('/').split([' ', '\n']).next().unwrap_or_default().to_owned();
-        if let Some((of, depth)) = hidden.take() {
-            let depth = match (of == name, tag.starts_with('/')) {
-                (true, true) => depth - 1,
-                (true, false) => depth + 1,
-                (false, _) => depth,
-            };
-            if depth > 0 {
-                hidden = Some((of, depth));
-                continue;
-            }
-        } else if is_hidden(&name, tag) {
-            hidden = Some((name, 1));
+/// Every `done` that an action of the page puts into an address.
+fn outcomes() -> BTreeSet<String> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/console");
+    let mut found = BTreeSet::new();
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "rs") {
             continue;
         }
-        for attribute in ["title=\"", "aria-label=\"", "placeholder=\"", "data-label=\""] {
-            if let Some((_, value)) = tag.split_once(attribute) {
-                text.extend([" ", value.split('"').next().unwrap_or_default(), " "]);
-            }
+        let source = std::fs::read_to_string(&path).unwrap();
+        // Those of an address, and the names in what reads it: `"paused" => …` or `get("done") == "late"`.
+        for mark in ["done=", "get(\"done\") == \""] {
+            let names = source.split(mark).skip(1);
+            let is_part = |c: &char| c.is_ascii_lowercase() || *c == '-';
+            found.extend(names.map(|rest| rest.chars().take_while(is_part).collect::<String>()));
         }
-        text.push(' ');
-        text.push_str(rest);
+        let arms = source.split("get(\"done\") {").skip(1).map(|rest| rest.split("_ =>").next().unwrap());
+        found.extend(arms.flat_map(|arms| {
+            let quoted = arms.lines().filter_map(|line| line.trim().strip_prefix('"')?.split_once("\" =>"));
+            quoted.map(|(name, _)| name.to_owned()).collect::<Vec<_>>()
+        }));
     }
-    text
+    found.remove("");
+    for name in ["paused", "tried", "late", "resent", "too-many-secrets"] {
+        assert!(found.contains(name), "{name}: {found:?}");
+    }
+    found
 }
 
-/// Whether an element holds code, a name, or a text in another language.
-fn is_hidden(name: &str, tag: &str) -> bool {
-    let marked =
-        ["lang=\"en\"", " class=\"mono", " class=\"quiet mono"].iter().any(|mark| tag.contains(mark));
-    !tag.starts_with('/') && (marked || matches!(name, "pre" | "code" | "script"))
-}
-
-fn english_in(page: &str) -> Vec<String> {
-    let text = words(page).replace("&#39;", "'").to_lowercase();
-    let words = text.split(|c: char| !c.is_alphanumeric() && c != '-' && c != '_' && c != '’');
-    // What a person copies: fields of the payload, ids, secrets, and the operator's setting.
-    let is_copied = |word: &str| {
-        word.ends_with("_url")
-            || word == "token_file"
-            || ["ep_", "whsec_"].iter().any(|start| word.starts_with(start))
-    };
-    words
-        .filter(|word| ENGLISH.contains(word) || word.contains('_') && !is_copied(word))
-        .map(str::to_owned)
-        .collect()
-}
-
-/// A workspace in which everything has happened: what arrived and what failed, a test, and a late recording.
+/// Workspaces in which everything has happened: what arrived and what failed, a test, and a recording that is missing.
 struct World {
     console: ConsoleSite,
-    endpoint: String,
-    deliveries: Vec<String>,
+    /// A webhook and deliveries of each workspace.
+    workspaces: [(&'static str, String, Vec<String>); 2],
+    receiver: Receiver,
 }
 
 impl World {
@@ -141,86 +107,160 @@ impl World {
         let mut silent = call("acme", "appel-2");
         silent["recording"] = "00000000-0000-4000-8000-000000000000".into();
         deliveries.push(console.delivery(&silent, "delivered").await);
-        let failing = Receiver::start(|_, _| Reaction::Answer(503, "")).await;
-        console.endpoint("failing", &failing, "ERP").await;
-        deliveries.push(console.delivery(&call("failing", "appel-3"), "failed").await);
-        Self { console, endpoint, deliveries }
+        let test = format!("/v1/workspaces/acme/endpoints/{endpoint}/test");
+        let test = console.api("POST", &test, &json!({})).await;
+        deliveries.push(test["deliveries"][0].as_str().unwrap().to_owned());
+        let refusing = Receiver::start(|_, _| Reaction::Answer(503, "")).await;
+        let failing = console.endpoint("failing", &refusing, "ERP").await;
+        let failed = vec![console.delivery(&call("failing", "appel-3"), "failed").await];
+        let workspaces = [("acme", endpoint, deliveries), ("failing", failing, failed)];
+        Self { console, workspaces, receiver: willing }
     }
 
-    fn pages(&self) -> Vec<(&'static str, String)> {
-        let in_acme = |path: &str| ("acme", format!("/console/w/acme{path}"));
-        let webhook = format!("/webhooks/{}", self.endpoint);
-        let mut pages: Vec<_> =
-            ["", "/webhooks/new", &webhook, "/deliveries", "/recover", "/activity", "/find"]
-                .map(in_acme)
-                .into();
-        pages.extend(
-            [
-                "?done=paused",
-                "?done=resumed",
-                "?done=changed",
-                "?done=added",
-                "?done=without-headers",
-                "?done=too-many-secrets",
-            ]
-            .map(|done| in_acme(&format!("{webhook}{done}"))),
-        );
-        for delivery in &self.deliveries[..2] {
-            pages.extend(["", "/listen"].map(|page| in_acme(&format!("/deliveries/{delivery}{page}"))));
+    /// The addresses of every page of a workspace in each of its states.
+    fn pages(&self, (workspace, endpoint, deliveries): &(&'static str, String, Vec<String>)) -> Vec<String> {
+        let outcomes: Vec<String> = outcomes().iter().map(|name| format!("done={name}")).collect();
+        let mut pages = vec![format!("/console/w/{workspace}/nowhere")];
+        let routes = ROUTES.iter().filter(|(_, methods)| methods.contains(&"GET")).map(|(route, _)| *route);
+        for route in routes.chain([""]) {
+            let states = STATES.iter().find(|(of, _)| *of == route).map_or(&[][..], |(_, states)| *states);
+            let done = outcomes.iter().filter(|_| ["", "webhooks/id", "deliveries/id"].contains(&route));
+            let queries: Vec<&str> =
+                states.iter().copied().chain(done.map(String::as_str)).chain([""]).collect();
+            let ids: Vec<&str> = match route.split('/').next().unwrap() {
+                _ if !route.contains("/id") => vec![""],
+                "webhooks" => vec![endpoint],
+                "deliveries" => deliveries.iter().map(String::as_str).collect(),
+                "calls" => vec!["appel-1", "appel-3"],
+                _ => panic!("{route} has no id here"),
+            };
+            for id in ids {
+                let path = route.replace("/id", &format!("/{id}"));
+                pages.extend(queries.iter().map(|query| format!("/console/w/{workspace}/{path}?{query}")));
+            }
         }
-        pages.push(("failing", "/console/w/failing".to_owned()));
-        pages.push(("failing", "/console/w/failing/deliveries".to_owned()));
-        pages.push(("failing", format!("/console/w/failing/deliveries/{}", self.deliveries[2])));
-        pages.push(in_acme("/nowhere"));
         pages
     }
 }
 
-async fn read(guest: &Guest<'_>, path: &str, lang: &str) -> String {
-    let joint = if path.contains('?') { '&' } else { '?' };
-    text(&guest.get(&format!("{path}{joint}lang={lang}")).await)
+/// Notes what a page says that it should not. Files for programs and redirects say nothing to people.
+fn examine(answer: &Answer, lang: &str, what: &str, found: &mut Vec<String>) {
+    let page = match answer.field("content-type").unwrap_or_default().split(';').next().unwrap() {
+        "text/html" => text(answer),
+        // What the script says of a URL.
+        "application/json" => {
+            format!("<html lang=\"{lang}\"><body>{}", answer.json()["text"].as_str().unwrap())
+        }
+        _ => return,
+    };
+    assert!(page.contains(&format!("<html lang=\"{lang}\">")), "{what}");
+    let odd = odd_in(&page, lang);
+    if !odd.is_empty() {
+        found.push(format!("{lang} {what}: {}", odd.join(" · ")));
+    }
+}
+
+fn in_lang(path: &str, lang: &str) -> String {
+    let path = path.split('#').next().unwrap();
+    format!("{path}{}lang={lang}", if path.contains('?') { '&' } else { '?' })
+}
+
+#[test]
+fn every_page_outside_of_workspaces_is_walked() {
+    let source = include_str!("../../../src/console/route.rs");
+    let table = source.split_once("match segments[..] {").unwrap().1.split_once("_ =>").unwrap().0;
+    let lines = table.lines().filter_map(|line| line.trim().strip_prefix("[\""));
+    let segments: Vec<&str> =
+        lines.map(|line| line.split('"').next().unwrap()).filter(|it| *it != "w").collect();
+    assert_eq!(segments, OUTSIDE);
+    let known: BTreeSet<&str> = ROUTES.iter().map(|(route, _)| *route).chain([""]).collect();
+    assert!(STATES.iter().all(|(route, _)| known.contains(route)));
 }
 
 #[tokio::test]
-async fn every_page_speaks_french_and_says_no_code() {
+async fn every_page_speaks_its_language_to_people() {
     let world = World::build().await;
-    let acme = world.console.guest("acme", true).await;
-    let failing = world.console.guest("failing", true).await;
     let mut found = Vec::new();
-    for (workspace, path) in world.pages() {
-        let guest = if workspace == "acme" { &acme } else { &failing };
-        let page = read(guest, &path, "fr").await;
-        assert!(page.contains("<html lang=\"fr\">"), "{path}");
-        let english = english_in(&page);
-        if !english.is_empty() {
-            found.push(format!("{path}: {}", english.join(" ")));
-        }
-    }
     let operator = world.console.operator().await;
-    for path in
-        ["/console", "/console/find", "/console/sign-in", "/console/signed-out", "/console/w/acme/calls/x"]
-    {
-        let english = english_in(&read(&operator, path, "fr").await);
-        if !english.is_empty() {
-            found.push(format!("{path}: {}", english.join(" ")));
+    for lang in ["en", "fr"] {
+        for workspace in &world.workspaces {
+            let guest = world.console.guest(workspace.0, true).await;
+            for path in world.pages(workspace) {
+                let answer = guest.get(&in_lang(&path, lang)).await;
+                assert!(answer.status != 500, "{path}");
+                examine(&answer, lang, &path, &mut found);
+            }
+        }
+        let none = Guest { console: &world.console, cookie: "none=1".to_owned() };
+        let past = Guest { console: &world.console, cookie: world.console.guest("acme", false).await.cookie };
+        past.post("/console/sign-out", "").await;
+        for path in OUTSIDE {
+            let path = in_lang(&format!("/console/{path}"), lang);
+            for guest in [&operator, &none, &past] {
+                examine(&guest.get(&path).await, lang, &path, &mut found);
+                let sent = guest.post_as(&path, &[ORIGIN, FORM], "token=wrong&pass=wrong&text=x").await;
+                examine(&sent, lang, &format!("POST {path}"), &mut found);
+            }
+        }
+        let entered = in_lang(&world.console.link("acme", true).await, lang);
+        examine(&none.get(&entered).await, lang, "a portal link", &mut found);
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[tokio::test]
+async fn every_answer_to_a_form_speaks_its_language_to_people() {
+    let world = World::build().await;
+    let guest = world.console.guest("acme", true).await;
+    let mut found = Vec::new();
+    let (_, endpoint, deliveries) = &world.workspaces[0];
+    let url: String = url::form_urlencoded::byte_serialize(world.receiver.url("/hook").as_bytes()).collect();
+    for lang in ["en", "fr"] {
+        for case in FORMS {
+            let named = if case.path.starts_with("webhooks") { endpoint } else { &deliveries[0] };
+            let path = format!("/console/w/acme/{}", case.path.replace("/id", &format!("/{named}")));
+            let values =
+                case.values.replace("URL", &url).replace("ID", endpoint).replace("DELIVERY", &deliveries[0]);
+            // As it should be, with nothing in it, with values that are refused, and as from another page.
+            let refused = "url=http%3A%2F%2Fx&description=%00&concurrency=0&header_name=%20&within=&from=2&to=1&epoch=x&id=x";
+            for body in [values.as_str(), &format!("{values}&count=1"), "", refused] {
+                let answer = guest.post(&in_lang(&path, lang), body).await;
+                let what = format!("POST {path} {body}");
+                examine(&answer, lang, &what, &mut found);
+                if let Some(next) = answer.field("location") {
+                    examine(
+                        &guest.get(&in_lang(next, lang)).await,
+                        lang,
+                        &format!("{what} → {next}"),
+                        &mut found,
+                    );
+                }
+            }
+            let foreign = guest.post_as(&in_lang(&path, lang), &[ORIGIN, FORM], "csrf=x").await;
+            examine(&foreign, lang, &format!("POST {path} with another token"), &mut found);
+            examine(&guest.get(&in_lang(&path, lang)).await, lang, &format!("GET {path}"), &mut found);
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
-    // The search sees English where it is: the same pages in English are full of it.
-    assert!(english_in(&read(&acme, "/console/w/acme/recover", "en").await).len() > 10);
+}
+
+async fn read(guest: &Guest<'_>, path: &str, lang: &str) -> String {
+    text(&guest.get(&in_lang(path, lang)).await)
 }
 
 #[tokio::test]
 async fn what_is_said_of_a_recording_and_a_transcript_agrees_with_its_gender() {
     let world = World::build().await;
     let guest = world.console.guest("acme", true).await;
-    let page = read(&guest, &format!("/console/w/acme/deliveries/{}", world.deliveries[0]), "fr").await;
+    let page = read(&guest, &format!("/console/w/acme/deliveries/{}", world.workspaces[0].2[0]), "fr").await;
     assert!(page.contains("<dt>Enregistrement</dt><dd>pas encore téléchargé</dd>"), "{page}");
     assert!(page.contains("<dt>Transcription</dt><dd>pas encore téléchargée</dd>"), "{page}");
     assert!(page.contains("Sortant · Abouti"), "{page}");
-    let english = read(&guest, &format!("/console/w/acme/deliveries/{}", world.deliveries[0]), "en").await;
+    let english =
+        read(&guest, &format!("/console/w/acme/deliveries/{}", world.workspaces[0].2[0]), "en").await;
     assert!(english.contains("Outgoing · Connected") && !english.contains("after 0 s"), "{english}");
-    let without = read(&guest, &format!("/console/w/acme/deliveries/{}", world.deliveries[1]), "fr").await;
+    let without =
+        read(&guest, &format!("/console/w/acme/deliveries/{}", world.workspaces[0].2[1]), "fr").await;
     assert!(
         without.contains("recording_url est vide : l’enregistrement n’était pas dans le stockage"),
         "{without}"
