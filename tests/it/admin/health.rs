@@ -4,13 +4,13 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use webhook_assets::Keyring;
 use webhook_assets::signed_url::SigningKey;
+use webhook_assets::{AssetRef, Keyring};
 
 use super::{AdminSite, webhooks};
 use crate::support::receiver::{Reaction, Receiver};
 use crate::support::stores::Fault;
-use crate::support::{NOW, Plan, key};
+use crate::support::{CALL, NOW, Plan, key};
 
 #[tokio::test]
 async fn a_process_that_answers_is_healthy() {
@@ -77,6 +77,22 @@ async fn each_part_says_how_it_is_and_since_when() {
     // It is still down since then, and the clock goes on.
     api.site.clock.set(later.plus(Duration::from_secs(10)));
     assert_eq!(parts().await["store"]["since"], json!(later.to_string()));
+}
+
+#[tokio::test]
+async fn a_store_that_downloads_have_found_down_is_so_since_then() {
+    let (api, store) = AdminSite::on_faulty_store().await;
+    store.set_fault(Fault::Fails);
+    let link = api.site.link(AssetRef::recording(CALL));
+    for _ in 0..20 {
+        assert_eq!(api.site.get(&link, &[]).await.status, 503);
+    }
+    // The clock stands still; running time does not.
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    let found = api.get("/readyz").await.json()["parts"]["store"].clone();
+    let asked_first = NOW.to_string();
+    assert_eq!(found["state"], "down", "{found}");
+    assert!(found["since"].as_str().unwrap() < asked_first.as_str(), "{found}");
 }
 
 #[tokio::test]
