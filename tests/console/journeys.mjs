@@ -81,8 +81,11 @@ async function look(page, name) {
     await page.screenshot({ path: `${shots}/${name}-${phone}.png`, fullPage: true });
   }
   await page.setViewportSize(size);
-  // The screenshots of the README.
-  if (['delivery-test', 'listen', 'webhooks-forty'].includes(name)) await page.screenshot({ path: `${shots}/${name}.png` });
+  // The pictures of the README and the guide.
+  if (['delivery-test', 'listen', 'webhooks-forty'].includes(name)) {
+    await page.evaluate(() => window.scrollTo(0, 0));
+    await page.screenshot({ path: `${shots}/${name}.png` });
+  }
 }
 
 /** Presses Tab until the focus is on what is called `name`, and visible there. */
