@@ -2,6 +2,7 @@
 
 mod documents;
 mod imports;
+mod packaged;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -422,19 +423,8 @@ fn every_target_says_where_it_is() {
 
 #[test]
 fn every_file_that_the_code_includes_is_copied_into_the_image() {
-    for file in sources() {
-        let code = code_of(&file);
-        let folder = root().join("src").join(&file).parent().unwrap().to_owned();
-        for (at, found) in code.match_indices("include_").filter(|(at, _)| code[*at..].contains("!(\"")) {
-            // Only tests of the documentation read it.
-            if code[..at].ends_with("#[cfg(doctest)]\n#[doc = ") {
-                continue;
-            }
-            let (_, rest) = code[at + found.len()..].split_once("!(\"").unwrap();
-            let included = folder.join(rest.split_once('"').unwrap().0).canonicalize().unwrap();
-            let included = included.strip_prefix(root().canonicalize().unwrap()).unwrap().to_owned();
-            assert!(copied().iter().any(|path| included.starts_with(path)), "{}", included.display());
-        }
+    for (included, _) in packaged::included().into_iter().filter(|(_, for_doctests)| !for_doctests) {
+        assert!(copied().iter().any(|path| included.starts_with(path)), "{}", included.display());
     }
 }
 
