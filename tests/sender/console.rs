@@ -74,6 +74,17 @@ impl Site {
     }
 }
 
+/// The pass of a new portal link.
+async fn portal_pass(site: &Site) -> String {
+    let link = site.api("POST", "/v1/workspaces/acme/portal-links", &json!({})).await;
+    link["url"].as_str().unwrap().split_once("?pass=").unwrap().1.to_owned()
+}
+
+fn cookie_of(answer: &Response<Incoming>) -> Option<String> {
+    let cookie = answer.headers().get("set-cookie")?.to_str().unwrap();
+    cookie.split(';').next().map(str::to_owned)
+}
+
 /// A person's browser, which knows every process by the same session.
 struct Browser {
     client: Client<HttpConnector, Full<Bytes>>,
@@ -81,15 +92,16 @@ struct Browser {
 }
 
 impl Browser {
+    fn new() -> Self {
+        Self { client: Client::builder(TokioExecutor::new()).build_http(), cookie: String::new() }
+    }
+
     async fn sign_in(site: &Site) -> Self {
-        let mut browser =
-            Self { client: Client::builder(TokioExecutor::new()).build_http(), cookie: String::new() };
-        let link = site.api("POST", "/v1/workspaces/acme/portal-links", &json!({})).await;
-        let pass = link["url"].as_str().unwrap().split_once("?pass=").unwrap().1.to_owned();
-        let answer = browser.send("POST", site.first(), "/console/enter", &format!("pass={pass}")).await;
-        let cookie = answer.headers()["set-cookie"].to_str().unwrap();
-        browser.cookie = cookie.split(';').next().unwrap().to_owned();
-        browser
+        let browser = Self::new();
+        let answer = browser
+            .send("POST", site.first(), "/console/enter", &format!("pass={}", portal_pass(site).await))
+            .await;
+        Self { cookie: cookie_of(&answer).unwrap(), ..browser }
     }
 
     async fn send(&self, method: &str, process: &str, path: &str, form: &str) -> Response<Incoming> {
@@ -190,6 +202,34 @@ async fn a_form_that_two_processes_answer_at_once_is_done_once() {
         println!(
             "{database:?}: {ROUNDS} rounds of 11 forms, each sent three times, did what {ROUNDS} rounds of single ones do"
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_portal_link_that_two_processes_answer_at_once_starts_one_session() {
+    for database in Database::all() {
+        let site = Site::start(database).await;
+        let browser = Browser::new();
+        for round in 1..=10 {
+            let pass = portal_pass(&site).await;
+            let page = browser.page(site.second(), &format!("/console/enter?pass={pass}")).await;
+            let once = page.split_once("name=\"once\" value=\"").unwrap().1.split('"').next().unwrap();
+            let form = format!("pass={pass}&once={once}");
+            let enter = |process| browser.send("POST", process, "/console/enter", &form);
+            let (first, second) = tokio::join!(enter(site.first()), enter(site.second()));
+            assert_eq!((first.status(), second.status()), (StatusCode::SEE_OTHER, StatusCode::SEE_OTHER));
+            // Each process dates its cookie; the session is what stands before the date.
+            let session = |answer| cookie_of(answer).unwrap().split('.').next().map(str::to_owned);
+            assert_eq!(session(&first), session(&second));
+            // The same link on another page, as of another person, opens nothing on either.
+            for process in [site.first(), site.second()] {
+                let other =
+                    browser.send("POST", process, "/console/enter", &format!("pass={pass}&once=x")).await;
+                assert_eq!((other.status(), cookie_of(&other)), (StatusCode::FORBIDDEN, None));
+            }
+            let trail = site.api("GET", "/v1/audit?limit=200&action=session.started", &Value::Null).await;
+            assert_eq!(trail["entries"].as_array().unwrap().len(), round, "{database:?}");
+        }
     }
 }
 
