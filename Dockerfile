@@ -16,14 +16,17 @@ WORKDIR /build
 
 # The dependencies first, with an empty program: Docker rebuilds this layer only when one of them changes.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src \
+COPY packages/rust/Cargo.toml packages/rust/Cargo.toml
+RUN mkdir src packages/rust/src \
     && echo 'fn main() {}' > src/main.rs \
-    && touch src/lib.rs \
+    && touch src/lib.rs packages/rust/src/lib.rs \
     && cargo build --profile dist --locked --bin webhook-assets \
-    && rm -r src
+    && rm -r src packages/rust/src
 
 COPY askama.toml ./
 COPY src src
+COPY packages/rust/README.md packages/rust/README.md
+COPY packages/rust/src packages/rust/src
 # The admin API's description is served by the program.
 COPY docs/openapi.json docs/openapi.json
 # The settings page shows the receivers of the documents.
@@ -33,7 +36,7 @@ COPY examples/receiver.py examples/receiver.py
 COPY fixtures/recordings fixtures/recordings
 COPY fixtures/transcripts fixtures/transcripts
 # Cargo compares times, and the copies may be older than the empty program.
-RUN find src -name '*.rs' -exec touch {} + \
+RUN find src packages -name '*.rs' -exec touch {} + \
     && cargo build --profile dist --locked --bin webhook-assets \
     && mkdir /empty
 

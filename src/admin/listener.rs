@@ -12,7 +12,6 @@ use crate::clock::Clock;
 #[cfg(feature = "console")]
 use crate::console::{self, Console};
 use crate::keys::ActiveKeyring;
-use crate::secret::Token;
 #[cfg(feature = "sender")]
 use crate::sender::Sender;
 use crate::server::Drain;
@@ -20,6 +19,7 @@ use crate::signed_url::BaseUrl;
 use crate::store::Store;
 use crate::telemetry::Audit;
 use crate::telemetry::metrics::Registry;
+use crate::tokens::Token;
 use crate::tokens::Tokens;
 
 /// The admin listener's settings. `defaults.toml` has their defaults.

@@ -16,7 +16,7 @@ mod upload;
 #[cfg(feature = "sender")]
 mod webhooks;
 
-pub use crate::secret::Token;
+pub use crate::tokens::Token;
 pub use listener::{Admin, Config, Services};
 pub use refusals::RefusalMetrics;
 pub use router::OPENAPI;

@@ -131,9 +131,9 @@ impl New {
             );
         }
         let secret = if self.import { read_key()? } else { fresh_key()? };
-        let mut file = KeyringFile::empty();
+        let mut file = KeyringFile::default();
         let id = fresh_id(&file, now)?;
-        let key = KeyEntry { id: id.clone(), secret, created: Some(now), starts: Some(now), ends: None };
+        let key = entry(&id, secret, now, now);
         // A keyring file without keys may be filled.
         if KeyringFile::read(path).is_ok_and(|found| found.keys.is_empty()) {
             let push = |found: &mut KeyringFile| {
@@ -212,13 +212,7 @@ impl Rotate {
                 entry.ends = Some(ends);
                 old.push(entry.id.clone());
             }
-            file.keys.push(KeyEntry {
-                id: id.clone(),
-                secret,
-                created: Some(now),
-                starts: Some(starts),
-                ends: None,
-            });
+            file.keys.push(entry(&id, secret, now, starts));
             Ok((id, old, forgotten))
         })
         .map_err(failure)?;
@@ -311,6 +305,12 @@ fn failure(error: EditError) -> Failure {
         EditError::Keyring(error) => Failure::setting(error),
         error => Failure::failed(error),
     }
+}
+
+fn entry(id: &str, secret: Zeroizing<String>, created: UnixSeconds, starts: UnixSeconds) -> KeyEntry {
+    let mut entry = KeyEntry::new(id, secret);
+    (entry.created, entry.starts) = (Some(created), Some(starts));
+    entry
 }
 
 /// An unused id of date and four random hexadecimal digits: `2026-11-23-7f3a`.

@@ -91,10 +91,8 @@ pub fn watch(thawed: impl Fn(Duration) + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name("heartbeat".into()).spawn(beat).map(drop)
 }
 
-#[cfg(feature = "gateway")]
 pub use marks::{RunningInstant, timeout};
 
-#[cfg(feature = "gateway")]
 mod marks {
     use std::pin::pin;
     use std::time::Duration;
@@ -206,7 +204,6 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "gateway")]
     #[tokio::test(start_paused = true)]
     async fn a_deadline_without_a_freeze_is_a_plain_one() {
         let began = tokio::time::Instant::now();

@@ -70,7 +70,9 @@ impl Setting for BaseUrl {
     const TAKES: &'static str = "a base URL such as https://app.example.com/api";
 
     fn parse(text: &str) -> Option<Self> {
-        Self::parse(text).ok()
+        // Clients refuse a label that begins with `xn--` and encodes no name (RFC 5891 §4.4). The links library has no table of
+        // international names.
+        Self::parse(text).ok().filter(|base| url::Url::parse(base.as_str()).is_ok())
     }
 }
 
@@ -88,5 +90,40 @@ impl Setting for Duration {
     fn parse(text: &str) -> Option<Self> {
         let sane = Self::from_millis(1)..=LONGEST_DURATION;
         humantime::parse_duration(text).ok().filter(|duration| sane.contains(duration))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn every_accepted_base_url_is_one_that_clients_can_follow(
+            text in "https?://(xn--)?[a-z0-9x._:@%\\[\\]-]{0,14}(/[a-z0-9.%~$&'()*+,;=:@?#`<>-]{0,6}){0,3}"
+        ) {
+            if let Some(base) = <BaseUrl as Setting>::parse(&text) {
+                let followed = url::Url::parse(base.as_str());
+                proptest::prop_assert!(followed.is_ok(), "{}: {:?}", text, followed);
+                let path = followed.map(|url| url.path().trim_end_matches('/').to_owned());
+                proptest::prop_assert_eq!(path.as_deref().unwrap_or(base.prefix()), base.prefix());
+            }
+        }
+    }
+
+    #[test]
+    fn a_label_in_punycode_has_to_encode_a_name() {
+        for good in ["https://xn--bcher-kva.example", "http://XN--BCHER-KVA.example/api", "http://a.xn-"] {
+            assert!(<BaseUrl as Setting>::parse(good).is_some(), "{good}");
+        }
+        for bad in [
+            "http://xn--",
+            "http://a.xn--.example",
+            "http://xn--a",
+            "http://xn--bcher-kva-:80",
+            "http://Xn--0",
+        ] {
+            assert!(<BaseUrl as Setting>::parse(bad).is_none(), "{bad}");
+        }
     }
 }

@@ -35,6 +35,7 @@ mod new_webhook;
 mod onboarding;
 mod origin;
 mod page_limiter;
+mod pass;
 mod payload;
 mod platform;
 mod player;

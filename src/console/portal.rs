@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::pass::{PassError, Purpose};
 use super::portal_options::PortalOptions;
 use super::random_id::random_id;
 use super::route::ROOT;
 use crate::clock::UnixSeconds;
 use crate::ledger::{Actor, is_description};
-use crate::signed_url::{Keyring, PassError, Purpose};
+use crate::signed_url::Keyring;
 
 /// The access that a session grants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,7 +135,7 @@ impl AccessPass {
     ) -> Result<(String, UnixSeconds), PortalError> {
         let content = serde_json::to_vec(self).unwrap_or_default();
         let expires = now.plus(lifetime.max(Duration::from_secs(1)));
-        let pass = keyring.sign_pass(purpose, &content, now, expires).ok_or(PortalError::NoKey)?;
+        let pass = purpose.sign(keyring, &content, now, expires).ok_or(PortalError::NoKey)?;
         Ok((pass, expires))
     }
 
@@ -142,7 +143,7 @@ impl AccessPass {
     pub(super) fn sign_past_session(&self, keyring: &Keyring, now: UnixSeconds) -> Option<String> {
         const DAY: u64 = 86_400;
         let content = serde_json::to_vec(self).unwrap_or_default();
-        keyring.sign_pass(Purpose::Session, &content, now, UnixSeconds(now.0.saturating_sub(DAY)))
+        Purpose::Session.sign(keyring, &content, now, UnixSeconds(now.0.saturating_sub(DAY)))
     }
 
     /// Reads a pass, and when it expires. An expired one grants nothing, but says what it was for.
@@ -152,7 +153,7 @@ impl AccessPass {
         keyring: &Keyring,
         now: UnixSeconds,
     ) -> Result<(Self, UnixSeconds), PassError> {
-        let (content, expires) = keyring.read_expired_pass(purpose, pass, now)?;
+        let (content, expires) = purpose.read_expired(keyring, pass, now)?;
         let access_pass = serde_json::from_slice(&content).map_err(|_| PassError::Invalid)?;
         Ok((access_pass, expires))
     }

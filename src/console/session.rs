@@ -9,12 +9,13 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::i18n::Lang;
+use super::pass::Purpose;
 use super::portal::{Access, AccessPass, PortalError};
 use super::portal_options::PortalOptions;
 use super::random_id::random_id;
 use super::state::State;
 use crate::clock::UnixSeconds;
-use crate::signed_url::{Keyring, Purpose};
+use crate::signed_url::Keyring;
 
 const SESSION: &str = "webhook_assets_session";
 /// How long a secret or a link remains visible.
@@ -68,27 +69,27 @@ impl Session {
     /// answer with a redirect, and a reload does not repeat the form.
     pub(super) fn reveal(&self, what: &str, keyring: &Keyring, now: UnixSeconds) -> Option<String> {
         let content = format!("{}\n{what}", self.id);
-        keyring.sign_pass(Purpose::Reveal, content.as_bytes(), now, now.plus(REVEAL_LIFETIME))
+        Purpose::Reveal.sign(keyring, content.as_bytes(), now, now.plus(REVEAL_LIFETIME))
     }
 
     /// Whether a pass reveals `what` to this session.
     pub(super) fn reveals(&self, pass: &str, what: &str, keyring: &Keyring, now: UnixSeconds) -> bool {
         let content = format!("{}\n{what}", self.id);
-        keyring
-            .read_pass(Purpose::Reveal, pass, now)
+        Purpose::Reveal
+            .read(keyring, pass, now)
             .is_ok_and(|(found, _)| bool::from(found.as_slice().ct_eq(content.as_bytes())))
     }
 
     /// Whether a CSRF token belongs to this session.
     pub(super) fn accepts_csrf(&self, csrf: &str, keyring: &Keyring, now: UnixSeconds) -> bool {
-        keyring
-            .read_pass(Purpose::Form, csrf, now)
+        Purpose::Form
+            .read(keyring, csrf, now)
             .is_ok_and(|(content, _)| bool::from(session_in(&content).ct_eq(self.id.as_bytes())))
     }
 
     /// Whether a page of some session gave out a CSRF token. That session may be over.
     pub(super) fn issued_csrf(csrf: &str, keyring: &Keyring, now: UnixSeconds) -> bool {
-        keyring.read_expired_pass(Purpose::Form, csrf, now).is_ok()
+        Purpose::Form.read_expired(keyring, csrf, now).is_ok()
     }
 }
 
@@ -101,7 +102,7 @@ pub(super) fn session_id(seed: &str, once: &str) -> String {
 /// A CSRF token of a session, for one page.
 fn csrf_of(id: &str, keyring: &Keyring, now: UnixSeconds, expires: UnixSeconds) -> Option<String> {
     let content = format!("{id}\n{}", random_id()?);
-    keyring.sign_pass(Purpose::Form, content.as_bytes(), now, expires)
+    Purpose::Form.sign(keyring, content.as_bytes(), now, expires)
 }
 
 /// The session in the content of a CSRF token.

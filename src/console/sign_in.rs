@@ -10,6 +10,7 @@ use super::error::PageError;
 use super::form::Form;
 use super::i18n::Lang;
 use super::layout::{Layout, Notice};
+use super::pass::Purpose;
 use super::portal::{Access, AccessPass};
 use super::portal_options::PortalOptions;
 use super::random_id::random_id;
@@ -20,7 +21,6 @@ use super::state::State;
 use super::visitor::Visitor;
 use crate::clock::UnixSeconds;
 use crate::ledger::Action;
-use crate::signed_url::Purpose;
 use crate::tokens::Scope;
 
 #[derive(Template)]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::alerts::{Cause, add_alert};
-use super::database::{Statement, Tx, column, converted, from_row, values};
+use super::database::{Int, Statement, Tx, column, converted, from_row, values};
 use super::error::Result;
 use super::handle::Ledger;
 use super::health::Failure;
@@ -199,7 +199,7 @@ impl Ledger {
 
     async fn links_until(&self) -> Result<Option<UnixSeconds>> {
         const READ: Statement = Statement::same("SELECT links_until FROM alert_progress");
-        Ok(self.database.fetch::<(UnixSeconds,)>(READ, Vec::new()).await?.pop().map(|(until,)| until))
+        Ok(self.database.fetch::<(Int,)>(READ, Vec::new()).await?.pop().map(|(until,)| until.into()))
     }
 
     /// Prepares the first alerts of a database: what happened before the operator wanted alerts is no news.

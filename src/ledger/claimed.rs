@@ -125,7 +125,7 @@ from_row!(row => Claimed {
     attempts: converted::<i64, _, _>(row, "attempts")?,
     resends: converted::<i64, _, _>(row, "resends")?,
     last_status: converted::<Int, _, _>(row, "last_status")?,
-    links_expire: column(row, "links_expire_at")?,
+    links_expire: converted::<Int, _, _>(row, "links_expire_at")?,
     lease_until: column(row, "lease_until")?,
 });
 

@@ -114,7 +114,7 @@ from_row!(row => Delivery {
     note: column(row, "note")?,
     last_status: converted::<Int, _, _>(row, "last_status")?,
     last_summary: column(row, "last_summary")?,
-    links_expire: column(row, "links_expire_at")?,
+    links_expire: converted::<Int, _, _>(row, "links_expire_at")?,
     recording: column(row, "recording")?,
     transcript: column(row, "transcript")?,
     recording_fetched_at: column(row, "recording_fetched_at")?,
@@ -202,7 +202,7 @@ from_row!(row => Attempt {
         tls: converted::<Int, _, _>(row, "tls_ms")?,
         first_byte: converted::<Int, _, _>(row, "first_byte_ms")?,
     },
-    links_expire: column(row, "links_expire_at")?,
+    links_expire: converted::<Int, _, _>(row, "links_expire_at")?,
 });
 
 #[cfg(test)]

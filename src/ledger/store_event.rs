@@ -7,7 +7,7 @@ use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
 use super::call_filter::wants_call;
 use super::claimed::Target;
-use super::database::{Database, Statement, Value, Write, column, from_row, rows, values};
+use super::database::{Database, Int, Statement, Value, Write, column, converted, from_row, rows, values};
 use super::error::Result;
 use super::event::NewEvent;
 use super::sealed_secrets::SealedSecrets;
@@ -44,7 +44,7 @@ from_row!(row => Made {
     endpoint: column(row, "endpoint")?,
     state: column(row, "state")?,
     claimed: column(row, "claimed")?,
-    links_expire: column(row, "links")?,
+    links_expire: converted::<Int, _, _>(row, "links")?,
     target: sqlx::FromRow::from_row(row)?,
     secrets: sqlx::FromRow::from_row(row)?,
 });

@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 use super::file::{TokensError, TokensFile, edit_file};
 use super::format::hash;
 use super::principal::Principal;
+use super::token::Token;
 use crate::private_file;
-use crate::secret::Token;
 
 /// The tokens of the private listener. Clones share them.
 #[derive(Debug, Clone, Default)]

@@ -34,7 +34,7 @@ check_sbom() {
     bash deploy/sbom "$work/second.json"
     cmp "$work/first.json" "$work/second.json" || fail "two bills of the same sources differ"
     target=$(rustc -vV | sed -n 's/^host: //p')
-    cargo tree --locked -e normal --prefix none --target "$target" | awk '{print $1, $2}' | LC_ALL=C sort -u >"$work/linked"
+    cargo tree --locked --package webhook-assets -e normal --prefix none --target "$target" | awk '{print $1, $2}' | LC_ALL=C sort -u >"$work/linked"
     python3 - "$work/first.json" <<'P' | LC_ALL=C sort -u >"$work/billed"
 import json, sys
 bill = json.load(open(sys.argv[1]))

@@ -1,20 +1,21 @@
 //! The order of the code: which room may use which, and what the files beside the code promise about it.
 
 mod documents;
+mod image;
 mod imports;
 mod packaged;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-/// The rooms in reading order and what each may use: only rooms that stand above it.
-const ROOMS: [(&str, &[&str]); 22] = [
-    ("clock", &[]),
+/// The rooms in reading order, those of the links library first, and what each may use: only rooms that stand above it.
+const ROOMS: [(&str, &[&str]); 23] = [
+    ("time", &[]),
     ("secret", &[]),
     ("asset", &[]),
-    ("signed_url", &["clock", "secret", "asset"]),
+    ("signed_url", &["time", "secret", "asset"]),
+    ("clock", &["time"]),
     ("transcript", &["asset"]),
     ("problem", &[]),
     ("tasks", &[]),
@@ -22,7 +23,7 @@ const ROOMS: [(&str, &[&str]); 22] = [
     ("private_file", &[]),
     ("telemetry", &["clock", "asset", "signed_url", "tasks", "text"]),
     ("keys", &["clock", "asset", "signed_url", "private_file", "telemetry"]),
-    ("tokens", &["clock", "secret", "private_file"]),
+    ("tokens", &["clock", "private_file"]),
     ("store", &["clock", "asset", "signed_url", "tasks", "telemetry"]),
     ("webhook", &["clock", "secret", "asset", "signed_url"]),
     ("ledger", &["clock", "asset", "tasks", "text", "webhook"]),
@@ -152,9 +153,21 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Every Rust file below `src/`, as a path from there.
+/// Where the rooms are: the program's, and the links library's.
+const CRATES: [&str; 2] = ["src", "packages/rust/src"];
+
+/// Every Rust file of both crates, as a path from `src/`. Their rooms have different names.
 fn sources() -> Vec<PathBuf> {
-    files_below("src")
+    let mut found: Vec<_> = CRATES.into_iter().flat_map(files_below).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// A file of a room, as a path from the top; `lib.rs` is the program's.
+fn source_path(file: &Path) -> PathBuf {
+    let paths = CRATES.map(|of_crate| Path::new(of_crate).join(file));
+    paths.iter().find(|path| root().join(path).is_file()).unwrap_or(&paths[0]).clone()
 }
 
 /// Every Rust file below a folder, as a path from there.
@@ -173,13 +186,13 @@ fn files_below(folder: &str) -> Vec<PathBuf> {
         }
     }
     found.sort();
-    assert!(found.len() > 20);
+    assert!(found.len() > 10);
     found
 }
 
 /// The code of a file without its comments. (A `//` inside a text cuts the line: a path never stands behind one.)
 fn code_of(file: &Path) -> String {
-    let text = read(Path::new("src").join(file));
+    let text = read(source_path(file));
     text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
@@ -189,9 +202,9 @@ fn room_of(file: &Path) -> Option<String> {
     (!matches!(first, "lib" | "main")).then(|| first.to_owned())
 }
 
-/// Which room each name comes from that `lib.rs` hands out at the crate's root.
+/// Which room each name comes from that the links library hands out at its root.
 fn names_at_the_root() -> BTreeMap<String, String> {
-    let lib = code_of(Path::new("lib.rs"));
+    let lib = read("packages/rust/src/lib.rs");
     let mut names = BTreeMap::new();
     for exported in lib.split(';').filter_map(|statement| statement.trim().strip_prefix("pub use ")) {
         let (room, rest) = exported.split_once("::").unwrap();
@@ -272,6 +285,14 @@ fn the_table_of_rooms_has_an_order_and_every_room() {
 }
 
 #[test]
+fn the_program_has_the_links_library_at_its_root_and_nowhere_else() {
+    for file in sources().iter().filter(|file| source_path(file).starts_with("src")) {
+        let may = ["lib.rs", "clock.rs"].map(Path::new).contains(&file.as_path());
+        assert!(may || !code_of(file).contains("webhook_assets_links"), "src/{}", file.display());
+    }
+}
+
+#[test]
 fn nothing_is_unsafe_but_two_calls() {
     // malloc_trim, and a descriptor that tokio watches: no safe function does either.
     let exceptions = ["cli/malloc_trim.rs", "server/socket/watched_fd.rs"].map(Path::new);
@@ -279,12 +300,13 @@ fn nothing_is_unsafe_but_two_calls() {
         let code = code_of(&file);
         let found = words(&code).filter(|word| *word == "unsafe").count();
         assert_eq!(found, usize::from(exceptions.contains(&file.as_path())), "src/{}", file.display());
-        let reasons = read(Path::new("src").join(&file)).matches("// SAFETY: ").count();
+        let reasons = read(source_path(&file)).matches("// SAFETY: ").count();
         assert_eq!(found, reasons, "src/{}: each unsafe call says why it is sound", file.display());
         // What is deprecated may be unsound behind a safe signature.
         assert!(!words(&code).any(|word| word == "deprecated"), "src/{}", file.display());
     }
     assert!(read("Cargo.toml").contains("unsafe_code = \"deny\""));
+    assert!(read("packages/rust/src/lib.rs").contains("#![forbid(unsafe_code)]"));
 }
 
 /// The files that read the wall clock, beside `clock` and `cli`.
@@ -308,7 +330,8 @@ fn the_wall_clock_is_read_only_where_the_architecture_says() {
     }
     for file in sources().iter().filter(|file| !file.starts_with("clock") && !file.starts_with("cli")) {
         let code = code_of(file);
-        let reads = code.split("#[cfg(test)]").next().unwrap().contains("SystemClock");
+        let outside_tests = code.split("#[cfg(test)]").next().unwrap();
+        let reads = ["SystemClock", "SystemTime::now"].iter().any(|name| outside_tests.contains(name));
         let may = file == Path::new("clock.rs") || CLOCK_READERS.map(Path::new).contains(&file.as_path());
         assert!(may || !reads, "src/{} reads the wall clock: let the caller pass `now`", file.display());
         let takes_arrivals =
@@ -339,7 +362,7 @@ fn every_task_is_spawned_where_its_death_is_counted() {
 
 #[test]
 fn no_file_is_too_long_to_read() {
-    for folder in ["src", "tests"] {
+    for folder in ["src", "tests", "packages/rust"] {
         for file in files_below(folder) {
             let file = Path::new(folder).join(file);
             let lines = read(&file).lines().count();
@@ -350,63 +373,15 @@ fn no_file_is_too_long_to_read() {
 
 #[test]
 fn every_dependency_has_a_reason() {
-    let manifest = read("Cargo.toml");
-    for table in ["[dependencies]", "[dev-dependencies]"] {
+    let manifests = ["Cargo.toml", "packages/rust/Cargo.toml"].map(read);
+    let tables = ["[dependencies]", "[dev-dependencies]"];
+    for (manifest, table) in manifests.iter().flat_map(|manifest| tables.map(|table| (manifest, table))) {
         let (_, rest) = manifest.split_once(&format!("\n{table}\n")).unwrap();
         let lines = rest.lines().take_while(|line| !line.starts_with('['));
         for line in lines.filter(|line| line.contains('=') && !line.starts_with('#')) {
             let reason = line.rsplit_once('#').map_or("", |(_, reason)| reason.trim());
             assert!(!reason.is_empty(), "no reason: {line}");
         }
-    }
-}
-
-/// The Dockerfile's instructions, each in one line.
-fn instructions() -> Vec<(String, String)> {
-    let text: String =
-        read("Dockerfile").lines().filter(|line| !line.starts_with('#')).fold(String::new(), |text, line| {
-            match line.strip_suffix('\\') {
-                Some(begun) => text + begun,
-                None => text + line + "\n",
-            }
-        });
-    let parts = text.lines().filter_map(|line| line.split_once(' '));
-    parts.map(|(word, rest)| (word.to_owned(), rest.trim().to_owned())).collect()
-}
-
-/// The rest of every instruction `word` in the last stage: the image that runs.
-fn in_the_image(word: &str) -> Vec<String> {
-    let all = instructions();
-    let last = all.iter().rposition(|(word, _)| word == "FROM").unwrap();
-    all[last..].iter().filter(|(found, _)| found == word).map(|(_, rest)| rest.clone()).collect()
-}
-
-/// `["webhook-assets", "health"]`.
-fn words_of_array(text: &str) -> Vec<String> {
-    serde_json::from_str(&text[text.find('[').unwrap()..]).unwrap()
-}
-
-/// The paths that `COPY` takes out of the build context.
-fn copied() -> Vec<String> {
-    let copies =
-        instructions().into_iter().filter(|(word, rest)| word == "COPY" && !rest.contains("--from="));
-    copies
-        .flat_map(|(_, rest)| {
-            let mut paths: Vec<_> = rest.split_whitespace().map(str::to_owned).collect();
-            paths.pop();
-            paths
-        })
-        .collect()
-}
-
-#[test]
-fn the_image_is_built_from_paths_that_are_there_and_let_through() {
-    let ignore = read(".dockerignore");
-    let let_through: Vec<_> = ignore.lines().filter_map(|line| line.strip_prefix('!')).collect();
-    assert!(ignore.lines().any(|line| line == "*"));
-    assert_eq!(copied(), let_through, "what is let through is what is copied");
-    for path in copied() {
-        assert!(root().join(&path).exists(), "{path}");
     }
 }
 
@@ -419,62 +394,6 @@ fn every_target_says_where_it_is() {
             assert!(target.get("path").is_some(), "[[{kind}]] {} needs a path", target["name"]);
         }
     }
-}
-
-#[test]
-fn every_file_that_the_code_includes_is_copied_into_the_image() {
-    for (included, _) in packaged::included().into_iter().filter(|(_, for_doctests)| !for_doctests) {
-        assert!(copied().iter().any(|path| included.starts_with(path)), "{}", included.display());
-    }
-}
-
-#[test]
-fn the_image_builds_with_the_compiler_that_the_manifest_asks_for() {
-    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
-    let version = manifest["package"]["rust-version"].as_str().unwrap();
-    let (_, builder) = &instructions()[0];
-    assert!(builder.starts_with(&format!("rust:{version}-slim-bookworm ")), "{builder}");
-    let builds =
-        instructions().into_iter().filter(|(word, rest)| word == "RUN" && rest.contains("cargo build"));
-    assert!(builds.map(|(_, rest)| rest).all(|rest| rest.contains("--profile dist --locked")));
-    let toolchain: toml::Table = read("rust-toolchain.toml").parse().unwrap();
-    assert!(toolchain["toolchain"]["channel"].as_str().unwrap().starts_with(version));
-}
-
-#[test]
-fn the_image_runs_without_root_and_stops_gently() {
-    let user = in_the_image("USER").pop().unwrap();
-    assert!(user.split(':').all(|id| id.parse::<u32>().is_ok_and(|id| id >= 1_000)), "{user}");
-    assert_eq!(in_the_image("STOPSIGNAL"), ["SIGTERM"]);
-    assert_eq!(in_the_image("EXPOSE"), ["8080"]);
-    assert_eq!(words_of_array(&in_the_image("ENTRYPOINT")[0]), ["webhook-assets"]);
-}
-
-#[test]
-fn the_image_starts_and_asks_itself_by_commands_that_exist() {
-    let start = words_of_array(&in_the_image("CMD")[0]).remove(0);
-    let check = words_of_array(&in_the_image("HEALTHCHECK")[0]);
-    assert_eq!(check[0], "webhook-assets");
-    for command in [&start, &check[1]] {
-        let asked = Command::new(env!("CARGO_BIN_EXE_webhook-assets")).args([command, "--help"]).output();
-        assert!(asked.unwrap().status.success(), "{command}");
-    }
-}
-
-#[test]
-fn the_image_sets_only_settings_that_exist_and_can_be_read() {
-    let variables: Vec<(String, String)> = in_the_image("ENV")
-        .iter()
-        .flat_map(|line| line.split_whitespace())
-        .map(|pair| pair.split_once('=').unwrap())
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    assert_eq!(variables, [("WEBHOOK_ASSETS_LISTEN".to_owned(), "0.0.0.0:8080".to_owned())]);
-    let sources = webhook_assets::config::Sources::of(None, variables)
-        .with("WEBHOOK_ASSETS_PUBLIC_URL", "https://app.example.com".into())
-        .with("WEBHOOK_ASSETS_STORE", "memory:///".into())
-        .with("WEBHOOK_ASSETS_KEYS", "keys.json".into());
-    assert_eq!(sources.read().unwrap().warnings, [""; 0]);
 }
 
 #[test]

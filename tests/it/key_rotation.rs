@@ -26,7 +26,7 @@ impl KeysFile {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.json");
-        let mut file = KeyringFile::empty();
+        let mut file = KeyringFile::default();
         file.keys.push(entry("k0", 0, None));
         create_file(&path, &file).unwrap();
         Self { _folder: folder, path }
@@ -59,7 +59,9 @@ impl KeysFile {
 
 fn entry(id: &str, byte: u8, starts: Option<UnixSeconds>) -> KeyEntry {
     let secret = format!("{:02x}", byte.wrapping_add(1)).repeat(32).into();
-    KeyEntry { id: id.into(), secret, created: None, starts, ends: None }
+    let mut entry = KeyEntry::new(id, secret);
+    entry.starts = starts;
+    entry
 }
 
 /// A site that watches this keyring file, and the bell that makes it read the file at once.
@@ -331,7 +333,7 @@ async fn an_edit_that_would_spoil_the_file_changes_nothing() {
     assert!(spoil(|file| file.keys[0].secret = "short".to_owned().into()).is_err());
     let refused = edit_file(&keys.path, |_| Err::<(), _>(EditError::Refused("no".into())));
     assert!(refused.is_err());
-    let mut file = KeyringFile::empty();
+    let mut file = KeyringFile::default();
     file.keys.push(entry("k1", 1, None));
     assert!(create_file(&keys.path, &file).is_err(), "an existing keyring was overwritten");
     assert_eq!(std::fs::read(&keys.path).unwrap(), before);

@@ -49,7 +49,6 @@ macro_rules! read_as_bigint {
 
 read_as_bigint! {
     UnixMillis: i64 => |at| Self(u64::try_from(at).unwrap_or_default());
-    UnixSeconds: i64 => |at| Self(u64::try_from(at).unwrap_or_default());
     Int: Option<i64> => Self;
 }
 
@@ -57,6 +56,13 @@ read_as_bigint! {
 impl From<Int> for Option<u16> {
     fn from(stored: Int) -> Self {
         stored.0.and_then(|status| u16::try_from(status).ok())
+    }
+}
+
+/// A second, if it is known.
+impl From<Int> for Option<UnixSeconds> {
+    fn from(stored: Int) -> Self {
+        stored.0.map(|at| UnixSeconds(u64::try_from(at).unwrap_or_default()))
     }
 }
 
@@ -71,6 +77,12 @@ impl From<Int> for Option<u32> {
 impl From<Int> for Option<Duration> {
     fn from(stored: Int) -> Self {
         stored.0.and_then(|millis| u64::try_from(millis).ok()).map(Duration::from_millis)
+    }
+}
+
+impl From<Int> for UnixSeconds {
+    fn from(stored: Int) -> Self {
+        Option::<Self>::from(stored).unwrap_or(Self(0))
     }
 }
 

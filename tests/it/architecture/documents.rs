@@ -17,7 +17,9 @@ fn names_in(document: &str) -> Vec<&str> {
 
 /// Follows a name through folders and files; what is left of it has to be an item there.
 fn is_there(name: &str) -> bool {
-    let mut folder = Path::new("src").to_owned();
+    let first = name.split("::").next().unwrap();
+    let links = ["time", "secret", "asset", "signed_url"].contains(&first);
+    let mut folder = Path::new(if links { "packages/rust/src" } else { "src" }).to_owned();
     let mut file = None;
     let mut segments = name.split("::").peekable();
     while let Some(segment) = segments.peek() {

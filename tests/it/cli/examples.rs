@@ -14,7 +14,7 @@ use crate::support::process::Running;
 use crate::support::{CALL, recording, transcript};
 
 #[expect(dead_code, reason = "its `main` runs as a program only")]
-#[path = "../../../examples/mint.rs"]
+#[path = "../../../packages/rust/examples/mint.rs"]
 mod mint;
 
 fn root() -> &'static Path {

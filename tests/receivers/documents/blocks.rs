@@ -10,7 +10,7 @@ const SNIPPETS: [(&str, &str); 6] = [
     ("docs/receivers.md", "tests/receivers/page.rs"),
     ("docs/receivers.md", "tests/receivers/servers.rs"),
     ("docs/receivers-in-more-languages.md", "tests/receivers/servers.rs"),
-    ("docs/minting.md", "tests/signed_url.rs"),
+    ("docs/minting.md", "packages/rust/tests/signed_url.rs"),
     ("packages/node/README.md", "packages/node/test/readme.test.js"),
     ("packages/python/README.md", "packages/python/tests/test_readme.py"),
 ];
@@ -23,7 +23,7 @@ const RUN_ELSEWHERE: [(&str, &str); 14] = [
     ("curl -kOJ", "`bash tests/run deploy`, which downloads through examples/nginx.sh"),
     ("npm install ./packages/node", "`bash tests/run packages`"),
     ("pip install ./packages/python", "`bash tests/run packages`"),
-    ("webhook-assets = {", "`the_dependency_of_the_docs_is_this_crate` below"),
+    ("webhook-assets-links = {", "`the_dependency_of_the_docs_is_the_links_library` below"),
     ("[alerts]", "nobody: it names Slack; `cli::check` of tests/it sets another receiver"),
     ("<iframe ", "`bash tests/run console`, whose product shows the page in a frame"),
     ("pg_dump ", "`bash tests/run sender drill`, with a PostgreSQL server under load"),
@@ -61,9 +61,12 @@ impl Block {
                     && fs::read_to_string(root().join(test)).unwrap().contains(&format!("\"{name}\""))
             }),
             (None, "sh") => DOCUMENTS_THAT_RUN.into_iter().any(is),
-            // A documentation test of the library compiles it.
-            (None, "rust") => {
-                read("src/lib.rs").contains(&format!("#[doc = include_str!(\"../{}\")]", self.document))
+            // A documentation test compiles it.
+            (None, language) if language.starts_with("rust") => {
+                let own = self.document.strip_prefix("packages/rust/");
+                let library = if own.is_some() { "packages/rust/src/lib.rs" } else { "src/lib.rs" };
+                let included = format!("[doc = include_str!(\"../{}\")]", own.unwrap_or(&self.document));
+                read(library).contains(&included)
             }
             _ => false,
         }
@@ -137,12 +140,15 @@ fn every_block_is_run_by_a_test_or_says_who_runs_it() {
 }
 
 #[test]
-fn the_dependency_of_the_docs_is_this_crate() {
-    let blocks = blocks_of("docs/minting.md");
-    let block = blocks.iter().find(|block| block.language == "toml").unwrap();
-    let dependencies: toml::Table = block.text.parse().unwrap();
-    let ours = &dependencies[env!("CARGO_PKG_NAME")];
-    assert_eq!(ours["default-features"].as_bool(), Some(false));
+fn the_dependency_of_the_docs_is_the_links_library() {
+    let manifest: toml::Table = read("packages/rust/Cargo.toml").parse().unwrap();
+    for document in ["docs/minting.md", "packages/rust/README.md"] {
+        let blocks = blocks_of(document);
+        let block = blocks.iter().find(|block| block.language == "toml").unwrap();
+        let dependencies: toml::Table = block.text.parse().unwrap();
+        let ours = &dependencies[manifest["package"]["name"].as_str().unwrap()];
+        assert_eq!(ours["path"].as_str(), Some("…/packages/rust"), "{document}");
+    }
 }
 
 #[test]

@@ -4,16 +4,16 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::format::{parse_expires, parse_sig};
-use super::keyring::Keyring;
 use crate::clock::UnixSeconds;
+use crate::secret::MAC_LEN;
+use crate::signed_url::Keyring;
 
 /// The longest pass that is accepted, in bytes: with its name and attributes, a cookie holds no more.
 const LONGEST: usize = 3_800;
 
 /// The purpose of a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub(super) enum Purpose {
     /// A sign-in link.
     PortalLink,
     /// The session cookie.
@@ -38,26 +38,26 @@ impl Purpose {
 
 /// Why a pass is not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PassError {
+pub(super) enum PassError {
     /// The pass expired at this time.
     Expired(UnixSeconds),
     /// No key signed the pass for this purpose.
     Invalid,
 }
 
-impl Keyring {
+impl Purpose {
     /// Signs `content` until `expires`: `{content}.{expires}.{signature}`, in characters that need no escapes in URLs
     /// and cookies. `None` if no key lasts until `expires`.
     #[must_use]
-    pub fn sign_pass(
-        &self,
-        purpose: Purpose,
+    pub(super) fn sign(
+        self,
+        keyring: &Keyring,
         content: &[u8],
         now: UnixSeconds,
         expires: UnixSeconds,
     ) -> Option<String> {
         let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(content), expires.0);
-        let mac = self.signing_key(now, expires)?.sign(&message(purpose, &signed));
+        let mac = keyring.signing_key(now, expires)?.sign(&self.message(&signed));
         Some(format!("{signed}.{}", hex::encode(mac)))
     }
 
@@ -65,13 +65,13 @@ impl Keyring {
     ///
     /// # Errors
     /// [`PassError`]; the expiry is checked only after the signature.
-    pub fn read_pass(
-        &self,
-        purpose: Purpose,
+    pub(super) fn read(
+        self,
+        keyring: &Keyring,
         pass: &str,
         now: UnixSeconds,
     ) -> Result<(Vec<u8>, UnixSeconds), PassError> {
-        let (content, expires) = self.read_expired_pass(purpose, pass, now)?;
+        let (content, expires) = self.read_expired(keyring, pass, now)?;
         if now < expires { Ok((content, expires)) } else { Err(PassError::Expired(expires)) }
     }
 
@@ -79,25 +79,28 @@ impl Keyring {
     ///
     /// # Errors
     /// [`PassError::Invalid`] if no key signed it for this purpose.
-    pub fn read_expired_pass(
-        &self,
-        purpose: Purpose,
+    pub(super) fn read_expired(
+        self,
+        keyring: &Keyring,
         pass: &str,
         now: UnixSeconds,
     ) -> Result<(Vec<u8>, UnixSeconds), PassError> {
         let (signed, sig) =
             pass.rsplit_once('.').filter(|_| pass.len() <= LONGEST).ok_or(PassError::Invalid)?;
-        let mac = parse_sig(sig).ok_or(PassError::Invalid)?;
-        self.find(&message(purpose, signed), &mac, now).ok_or(PassError::Invalid)?;
+        let mut mac = [0; MAC_LEN];
+        if sig.contains(char::is_uppercase) || hex::decode_to_slice(sig, &mut mac).is_err() {
+            return Err(PassError::Invalid);
+        }
+        keyring.signer_of(&self.message(signed), &mac, now).ok_or(PassError::Invalid)?;
         let (content, expires) = signed.split_once('.').ok_or(PassError::Invalid)?;
-        let expires = parse_expires(expires).ok_or(PassError::Invalid)?;
+        let expires = expires.parse().map(UnixSeconds).map_err(|_| PassError::Invalid)?;
         let content = URL_SAFE_NO_PAD.decode(content).map_err(|_| PassError::Invalid)?;
         Ok((content, expires))
     }
-}
 
-fn message(purpose: Purpose, signed: &str) -> Vec<u8> {
-    format!("{}\n{signed}", purpose.domain()).into_bytes()
+    fn message(self, signed: &str) -> Vec<u8> {
+        format!("{}\n{signed}", self.domain()).into_bytes()
+    }
 }
 
 #[cfg(test)]
@@ -117,23 +120,23 @@ mod tests {
 
     #[test]
     fn a_pass_has_the_signed_content_until_it_expires() {
-        let pass = ring().sign_pass(Purpose::Session, "{\"w\":\"é\"}".as_bytes(), NOW, THEN).unwrap();
+        let pass = Purpose::Session.sign(&ring(), "{\"w\":\"é\"}".as_bytes(), NOW, THEN).unwrap();
         assert!(pass.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)), "{pass}");
-        let read = |now| ring().read_pass(Purpose::Session, &pass, UnixSeconds(now));
+        let read = |now| Purpose::Session.read(&ring(), &pass, UnixSeconds(now));
         assert_eq!(read(THEN.0 - 1), Ok(("{\"w\":\"é\"}".as_bytes().to_vec(), THEN)));
         assert_eq!(read(THEN.0), Err(PassError::Expired(THEN)));
-        let expired = ring().read_expired_pass(Purpose::Session, &pass, THEN);
+        let expired = Purpose::Session.read_expired(&ring(), &pass, THEN);
         assert_eq!(expired, Ok(("{\"w\":\"é\"}".as_bytes().to_vec(), THEN)));
-        assert!(ring().read_expired_pass(Purpose::Form, &pass, THEN).is_err());
+        assert!(Purpose::Form.read_expired(&ring(), &pass, THEN).is_err());
     }
 
     #[test]
     fn a_pass_is_good_for_its_purpose_only_and_no_link_is_a_pass() {
         let purposes = [Purpose::PortalLink, Purpose::Session, Purpose::Form, Purpose::Reveal];
         for made in purposes {
-            let pass = ring().sign_pass(made, b"x", NOW, THEN).unwrap();
+            let pass = made.sign(&ring(), b"x", NOW, THEN).unwrap();
             for read in purposes {
-                assert_eq!(ring().read_pass(read, &pass, NOW).is_ok(), made == read, "{made:?} {read:?}");
+                assert_eq!(read.read(&ring(), &pass, NOW).is_ok(), made == read, "{made:?} {read:?}");
             }
         }
         let minter = Minter::new("https://app.example.com", ring()).unwrap();
@@ -144,25 +147,22 @@ mod tests {
             ["recording.4000000060", "v1\nrecording\n00000000-0000-0000-0000-000000000000\n4000000060"]
         {
             for purpose in purposes {
-                assert_eq!(
-                    ring().read_pass(purpose, &format!("{signed}.{sig}"), NOW),
-                    Err(PassError::Invalid)
-                );
+                assert_eq!(purpose.read(&ring(), &format!("{signed}.{sig}"), NOW), Err(PassError::Invalid));
             }
         }
     }
 
     #[test]
     fn a_changed_pass_is_invalid() {
-        let pass = ring().sign_pass(Purpose::PortalLink, b"acme", NOW, THEN).unwrap();
+        let pass = Purpose::PortalLink.sign(&ring(), b"acme", NOW, THEN).unwrap();
         for at in 0..pass.len() {
             let mut changed = pass.clone().into_bytes();
             changed[at] = if changed[at] == b'a' { b'b' } else { b'a' };
             let changed = String::from_utf8(changed).unwrap();
-            assert_eq!(ring().read_pass(Purpose::PortalLink, &changed, NOW), Err(PassError::Invalid), "{at}");
+            assert_eq!(Purpose::PortalLink.read(&ring(), &changed, NOW), Err(PassError::Invalid), "{at}");
         }
         for bad in ["", ".", "..", "a.b.c", &pass.to_uppercase(), &"a".repeat(5_000)] {
-            assert_eq!(ring().read_pass(Purpose::PortalLink, bad, NOW), Err(PassError::Invalid), "{bad}");
+            assert_eq!(Purpose::PortalLink.read(&ring(), bad, NOW), Err(PassError::Invalid), "{bad}");
         }
     }
 }

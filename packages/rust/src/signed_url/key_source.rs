@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::keyring::Keyring;
 use super::keyring_error::KeyringError;
-use crate::clock::UnixSeconds;
+use crate::time::UnixSeconds;
 
 /// The keyring of a file, read again while the process runs, so that it follows `webhook-assets keys rotate`. Clones
 /// share it.
@@ -14,8 +14,8 @@ use crate::clock::UnixSeconds;
 ///
 /// ```
 /// # use std::time::Duration;
-/// # use webhook_assets::Uuid;
-/// use webhook_assets::{AssetRef, Minter, ReloadingKeyring};
+/// # use webhook_assets_links::Uuid;
+/// use webhook_assets_links::{AssetRef, Minter, ReloadingKeyring};
 ///
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("keys.json");
@@ -61,10 +61,10 @@ impl ReloadingKeyring {
     #[must_use]
     pub fn current(&self, now: UnixSeconds) -> Arc<Keyring> {
         let mut read = self.0.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if read.at.replace(now) != Some(now)
-            && let Ok(keyring) = Keyring::read(&self.0.path)
-        {
-            read.keyring = Arc::new(keyring);
+        if read.at.replace(now) != Some(now) {
+            if let Ok(keyring) = Keyring::read(&self.0.path) {
+                read.keyring = Arc::new(keyring);
+            }
         }
         Arc::clone(&read.keyring)
     }

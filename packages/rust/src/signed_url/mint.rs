@@ -10,13 +10,13 @@ use super::key_source::KeySource;
 use super::keyring::Keyring;
 use super::verify::{DEFAULT_LONGEST_LIFETIME, Grant};
 use crate::asset::{AssetRef, ROUTE_ROOT, TranscriptFormat};
-use crate::clock::{Clock, SystemClock, UnixSeconds, format_exact};
+use crate::time::{UnixSeconds, format_exact};
 
 /// Mints signed URLs for one public base URL. Cheap to clone; one minter serves any number of threads.
 ///
 /// ```
 /// use std::time::Duration;
-/// use webhook_assets::{AssetRef, Keyring, Minter, SecretKey, Uuid};
+/// use webhook_assets_links::{AssetRef, Keyring, Minter, SecretKey, Uuid};
 ///
 /// # let keyring = Keyring::of_one("demo", SecretKey::from_bytes(&[7; 32])?);
 /// // From the keyring file: ReloadingKeyring::read("/etc/webhook-assets/keys.json")?
@@ -60,7 +60,7 @@ impl Minter {
     /// # Errors
     /// [`MintError`] if the lifetime is not allowed, or no key can sign now.
     pub fn mint(&self, asset: AssetRef, lifetime: Duration) -> Result<SignedUrl, MintError> {
-        self.mint_at(asset, lifetime, SystemClock.now())
+        self.mint_at(asset, lifetime, now())
     }
 
     /// Mints a link as [`Minter::mint`] does at `now`.
@@ -93,6 +93,14 @@ impl Minter {
             key.sign(message)
         }))
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the machine's clock, for callers without one"
+)]
+fn now() -> UnixSeconds {
+    UnixSeconds::from_system_time(std::time::SystemTime::now())
 }
 
 /// A signed URL. Displays as the link; its `Debug` hides the signature.
@@ -133,7 +141,7 @@ impl SignedUrl {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use webhook_assets::{AssetRef, Keyring, Minter, SecretKey, TranscriptFormat};
+    /// # use webhook_assets_links::{AssetRef, Keyring, Minter, SecretKey, TranscriptFormat};
     /// # let id = uuid::uuid!("550e8400-e29b-41d4-a716-446655440000");
     /// # let minter = Minter::new("https://a.example", Keyring::of_one("demo", SecretKey::from_bytes(&[7; 32])?))?;
     /// let link = minter.mint(AssetRef::transcript(id), Duration::from_secs(3_600))?;

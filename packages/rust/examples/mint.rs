@@ -2,16 +2,14 @@
 //! two links. It follows the keyring file, so it needs no restart after `webhook-assets keys rotate`.
 //!
 //! ```sh
-//! cargo run --no-default-features --example mint -- https://app.example.com/api keys.json
+//! cargo run -p webhook-assets-links --example mint -- https://app.example.com/api keys.json
 //! ```
-//!
-//! It needs the links library alone (`default-features = false`), which runs on any system.
 
 use std::error::Error;
 use std::io::{BufRead, Write};
 use std::time::Duration;
 
-use webhook_assets::{AssetRef, MintError, Minter, ReloadingKeyring, Uuid};
+use webhook_assets_links::{AssetRef, MintError, Minter, ReloadingKeyring, Uuid};
 
 /// The longest lifetime that a gateway accepts unless `longest_lifetime` says otherwise.
 const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);

@@ -14,9 +14,8 @@ mod key_source;
 mod keyring;
 mod keyring_error;
 mod keyring_file;
+mod keyring_json;
 mod mint;
-#[cfg(feature = "console")]
-mod pass;
 mod verify;
 
 pub use diagnose::{Diagnosis, Finding, diagnose};
@@ -26,6 +25,4 @@ pub use keyring::{KeyId, Keyring, SigningKey};
 pub use keyring_error::KeyringError;
 pub use keyring_file::{KeyEntry, KeyringFile};
 pub use mint::{MintError, Minter, SignedUrl};
-#[cfg(feature = "console")]
-pub use pass::{PassError, Purpose};
 pub use verify::{CLOCK_SKEW, DEFAULT_LONGEST_LIFETIME, Denial, Grant, Refusal, Verifier};

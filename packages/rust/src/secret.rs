@@ -1,4 +1,4 @@
-//! Secret keys and tokens: compared in constant time, never printed, wiped when dropped.
+//! Secret keys: compared in constant time, never printed, wiped when dropped.
 
 use std::fmt;
 
@@ -73,11 +73,16 @@ impl SecretKey {
 
     /// Whether `mac` is this key's MAC of `message`. The time of the comparison does not depend on the values.
     #[must_use]
+    pub fn verify(&self, message: &[u8], mac: &[u8; MAC_LEN]) -> bool {
+        self.signed(message, mac).into()
+    }
+
+    /// As [`SecretKey::verify`], for a comparison with several keys.
     pub(crate) fn signed(&self, message: &[u8], mac: &[u8; MAC_LEN]) -> Choice {
         let words = |mac: &[u8; MAC_LEN]| {
             let mut words = [0; MAC_LEN / 8];
-            for (word, bytes) in words.iter_mut().zip(mac.as_chunks().0) {
-                *word = u64::from_ne_bytes(*bytes);
+            for (word, bytes) in words.iter_mut().zip(mac.chunks_exact(8)) {
+                *word = u64::from_ne_bytes(bytes.try_into().unwrap_or_default());
             }
             words
         };
@@ -89,34 +94,6 @@ impl SecretKey {
 impl fmt::Debug for SecretKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretKey([redacted])")
-    }
-}
-
-/// The fewest characters a token may have.
-const SHORTEST_TOKEN: usize = 16;
-
-/// An operator's token: compared in constant time, never printed, wiped when dropped.
-#[derive(Clone)]
-pub struct Token(Zeroizing<String>);
-
-impl Token {
-    /// A token of at least 16 printable characters; `None` otherwise.
-    #[must_use]
-    pub fn new(text: &str) -> Option<Self> {
-        let fits = text.len() >= SHORTEST_TOKEN && text.bytes().all(|b| b.is_ascii_graphic());
-        fits.then(|| Self(Zeroizing::new(text.to_owned())))
-    }
-
-    /// Whether `text` is the token. The time of the comparison does not depend on where they differ.
-    #[must_use]
-    pub fn is(&self, text: &str) -> bool {
-        bool::from(text.as_bytes().ct_eq(self.0.as_bytes()))
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token([redacted])")
     }
 }
 
@@ -139,14 +116,6 @@ mod tests {
         assert_eq!(format!("{key:?}"), "SecretKey([redacted])");
         let error = SecretKey::from_hex("5a5a5azz").unwrap_err();
         assert!(!format!("{error} {error:?}").contains("5a5a"));
-    }
-
-    #[test]
-    fn a_token_is_only_itself_and_shows_nothing() {
-        let token = Token::new("0123456789abcdef").unwrap();
-        assert!(token.is("0123456789abcdef") && !token.is("0123456789abcdeF") && !token.is(""));
-        assert_eq!(format!("{token:?}"), "Token([redacted])");
-        assert!(Token::new("short").is_none() && Token::new("with a space in it").is_none());
     }
 
     #[test]

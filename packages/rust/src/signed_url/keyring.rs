@@ -7,8 +7,8 @@ use std::time::Duration;
 use subtle::{Choice, ConditionallySelectable};
 
 use super::keyring_error::KeyringError;
-use crate::clock::UnixSeconds;
 use crate::secret::{MAC_LEN, SecretKey};
+use crate::time::UnixSeconds;
 
 /// A key's public name, as logs and `keys list` show it.
 pub type KeyId = Arc<str>;
@@ -62,7 +62,10 @@ impl SigningKey {
         self.ends.is_none_or(|ends| ends >= expires)
     }
 
-    pub(super) fn sign(&self, message: &[u8]) -> [u8; MAC_LEN] {
+    /// The HMAC-SHA256 of `message` by this key. Links and other uses of a keyring must not be mistaken for each other: the
+    /// message of a link begins with `webhook-assets/v1`, so let yours begin with something else.
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> [u8; MAC_LEN] {
         self.secret.sign(message)
     }
 }
@@ -139,7 +142,8 @@ impl Keyring {
 
     /// Finds the key whose MAC of `message` is `mac`. Tries every key in constant time, without stopping at a match, so
     /// that the duration reveals nothing. Ignores keys that have ended.
-    pub(super) fn find(&self, message: &[u8], mac: &[u8; MAC_LEN], now: UnixSeconds) -> Option<&SigningKey> {
+    #[must_use]
+    pub fn signer_of(&self, message: &[u8], mac: &[u8; MAC_LEN], now: UnixSeconds) -> Option<&SigningKey> {
         let mut found = u64::MAX;
         for (at, key) in (0_u64..).zip(&self.keys) {
             let fits = key.secret.signed(message, mac) & Choice::from(u8::from(!key.has_ended(now)));
@@ -211,7 +215,7 @@ mod tests {
         let keys = vec![key("a", 100, Some(300)), key("b", 900, None)];
         let macs: Vec<_> = keys.iter().map(|key| key.sign(b"m")).collect();
         let ring = Keyring::new(keys).unwrap();
-        let fits = |mac, now| ring.find(b"m", mac, UnixSeconds(now)).map(|key| key.id().to_string());
+        let fits = |mac, now| ring.signer_of(b"m", mac, UnixSeconds(now)).map(|key| key.id().to_string());
         assert_eq!(fits(&macs[0], 299), Some("a".into()));
         assert_eq!(fits(&macs[0], 300), None);
         assert_eq!(fits(&macs[1], 0), Some("b".into()), "before its start too");

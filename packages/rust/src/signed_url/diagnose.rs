@@ -9,7 +9,7 @@ use super::format::{BaseUrl, Message, Parameter, parameter, requested_format, sp
 use super::keyring::Keyring;
 use super::verify::{Denial, Grant, ParsedLink, Refusal, Verifier};
 use crate::asset::{AssetKind, AssetRef, ROUTE_ROOT, TranscriptFormat, parse_canonical_id};
-use crate::clock::{UnixSeconds, format_exact};
+use crate::time::{UnixSeconds, format_exact};
 
 /// The diagnosis of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,10 +176,8 @@ fn explain(denial: &Denial, link: &str, keyring: &Keyring, now: UnixSeconds, fin
         }
         Denial::Invalid(refusal) => refusal,
     };
-    if let Parameter::Once(expires) = parameter(query, "expires")
-        && expires.len() >= 13
-        && expires.bytes().all(|b| b.is_ascii_digit())
-    {
+    let milliseconds = |expires: &str| expires.len() >= 13 && expires.bytes().all(|b| b.is_ascii_digit());
+    if matches!(parameter(query, "expires"), Parameter::Once(expires) if milliseconds(expires)) {
         findings.push(Finding::new(
             "expires_in_milliseconds",
             "`expires` looks like milliseconds (Date.now()); it is signed and sent in whole seconds",

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::format::{Message, Parameter, as_minted, parameters, parse_expires, parse_sig};
 use super::keyring::{KeyId, Keyring};
 use crate::asset::{AssetKind, AssetRef, parse_canonical_id};
-use crate::clock::UnixSeconds;
 use crate::secret::MAC_LEN;
+use crate::time::UnixSeconds;
 
 /// The longest default lifetime of a link: 24 hours, as the public help page promises.
 pub const DEFAULT_LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
@@ -197,7 +197,7 @@ impl Verifier {
     ) -> Result<Grant, Denial> {
         let link = ParsedLink::parse(kind, id, query).map_err(Denial::Invalid)?;
         let message = &link.message;
-        let Some(key) = keyring.find(message.as_bytes(), &link.mac, now) else {
+        let Some(key) = keyring.signer_of(message.as_bytes(), &link.mac, now) else {
             return Err(Denial::Invalid(Refusal::NoKeyFits));
         };
         self.check_time(&link, key.id().clone(), now)

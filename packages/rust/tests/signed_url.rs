@@ -1,5 +1,4 @@
-//! The signed-URL library against its test vectors, other languages, and random input. Runs with
-//! `--no-default-features`.
+//! The links library against its test vectors, other languages, and random input.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -18,14 +17,15 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
-use webhook_assets::clock::UnixSeconds;
-use webhook_assets::signed_url::{
+use webhook_assets_links::signed_url::{
     CLOCK_SKEW, DEFAULT_LONGEST_LIFETIME, KeyringFile, Refusal, SigningKey, split_route,
 };
-use webhook_assets::{AssetKind, AssetRef, Denial, Grant, Keyring, Minter, SecretKey, SignedUrl, Verifier};
+use webhook_assets_links::{
+    AssetKind, AssetRef, Denial, Grant, Keyring, Minter, SecretKey, SignedUrl, UnixSeconds, Verifier,
+};
 
-const VECTORS: &str = include_str!("../fixtures/vectors/signed_url.json");
-const KEYRINGS: &str = include_str!("../fixtures/vectors/keyring.json");
+const VECTORS: &str = include_str!("../../../fixtures/vectors/signed_url.json");
+const KEYRINGS: &str = include_str!("../../../fixtures/vectors/keyring.json");
 
 // --- vectors ----------------------------------------------------------------------------------------------------------
 
@@ -205,8 +205,9 @@ fn run(interpreter: &str, script: &Path) -> Option<String> {
     Some(String::from_utf8(output.stdout).unwrap())
 }
 
+/// The top of the repository, with the vectors and the documents.
 fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 // --- chance -----------------------------------------------------------------------------------------------------------
