@@ -125,7 +125,8 @@ machine() {
     elif [[ -z ${booted:-} ]]; then
         return 1
     else
-        chroot "$root" "${here[@]}" "$@" </dev/null
+        unshare --mount bash -ec 'mount -t proc proc "$1/proc"; mount --rbind /dev "$1/dev"; exec chroot "$@"' - \
+            "$root" "${here[@]}" "$@" </dev/null
     fi
 }
 

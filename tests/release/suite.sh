@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# The release script, deploy/release: what it refuses, and a dry run of its steps.
+#
+#     bash tests/run release
+#
+# Needs cargo-deb and cargo-cyclonedx, which cargo installs, and Debian's dpkg-dev. Tags and commits are made in a clone.
+
+# git_ ARGUMENT…: git in the clone.
+git_() { git -C "$work/clone" -c user.name=release -c user.email=release@example.com "$@"; }
+
+# refuses TAG WHY: it ends before it builds anything, and says why.
+refuses() {
+    ! bash "$work/clone/deploy/release" "$1" >"$work/out" 2>&1 || fail "$1 is released, in spite of: $2"
+    grep -qF -e "$2" "$work/out" || { cat "$work/out" >&2; fail "it does not say: $2"; }
+    printf 'ok    refused: %s\n' "$2"
+}
+
+# changelog HEADING ENTRY: a section in the place of Unreleased, committed and tagged.
+changelog() {
+    printf '# Changelog\n\n%s\n\n%s\n\n## [0.0.0] - 2020-01-01\n\n- Older\n' "$1" "$2" >"$work/clone/CHANGELOG.md"
+    git_ commit -q --allow-empty -am changelog
+    git_ tag --force --annotate -m release "v$version" >/dev/null
+}
+
+refusals() {
+    step "what it refuses"
+    git clone --quiet --shared . "$work/clone"
+    cp deploy/release "$work/clone/deploy/"
+    git_ add deploy/release
+    git_ commit -q --allow-empty -m "the script as it is here"
+    refuses "v$version" "there is no tag v$version"
+    refuses v99.0.0 "Cargo.toml says $version"
+    changelog "## [$version]" "- An entry"
+    refuses "v$version" "CHANGELOG.md gives $version no date"
+    changelog "## [$version] - 2026-02-30" "- An entry"
+    refuses "v$version" "CHANGELOG.md gives $version no date"
+    changelog "## [$version] - 2026-02-28" ""
+    refuses "v$version" "CHANGELOG.md says nothing of $version"
+    changelog "## [Unreleased]" "- An entry"
+    refuses "v$version" "CHANGELOG.md has no section $version"
+    git_ commit -q --allow-empty -m "after the tag"
+    refuses "v$version" "git checkout v$version"
+    touch "$work/clone/new"
+    refuses "v$version" "changes that no commit has"
+}
+
+dry_run() {
+    local found wanted
+    bash deploy/release --dry-run
+    found=$(cd target/releases/dry-run && ls)
+    wanted=$(printf '%s\n' SHA256SUMS "webhook-assets-$version-$(rustc -vV | sed -n 's/^host: //p')" "webhook-assets-$version.cdx.json" \
+        "webhook-assets-$version.crate" "webhook-assets_$version-1_$(dpkg --print-architecture).deb")
+    [[ $(LC_ALL=C sort <<<"$found") == $(LC_ALL=C sort <<<"$wanted") ]] || fail "a release has the files: $found"
+    (($(wc -l <target/releases/dry-run/SHA256SUMS) == 4)) || fail "a file has no checksum"
+    rm -r target/releases/dry-run
+}
+
+suite() {
+    local version
+    debian git git dpkg-shlibdeps dpkg-dev strip binutils python3 python3
+    from_cargo cargo-deb 3.8.0
+    from_cargo cargo-cyclonedx 0.5.9 --debug
+    program
+    version=$(cargo pkgid --locked --package webhook-assets | sed 's/.*[#@]//')
+    refusals
+    dry_run
+}
