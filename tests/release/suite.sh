@@ -49,9 +49,9 @@ dry_run() {
     bash deploy/release --dry-run
     found=$(cd target/releases/dry-run && ls)
     wanted=$(printf '%s\n' SHA256SUMS "webhook-assets-$version-$(rustc -vV | sed -n 's/^host: //p')" "webhook-assets-$version.cdx.json" \
-        "webhook-assets-$version.crate" "webhook-assets_$version-1_$(dpkg --print-architecture).deb")
+        "webhook-assets-$version.crate" "webhook-assets-links-$version.crate" "webhook-assets_$version-1_$(dpkg --print-architecture).deb")
     [[ $(LC_ALL=C sort <<<"$found") == $(LC_ALL=C sort <<<"$wanted") ]] || fail "a release has the files: $found"
-    (($(wc -l <target/releases/dry-run/SHA256SUMS) == 4)) || fail "a file has no checksum"
+    (($(wc -l <target/releases/dry-run/SHA256SUMS) == 5)) || fail "a file has no checksum"
     rm -r target/releases/dry-run
 }
 
