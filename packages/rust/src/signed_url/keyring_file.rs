@@ -81,24 +81,23 @@ impl KeyEntry {
     /// Writes the fields, each in a line.
     fn write_json(&self, text: &mut String) -> Result<(), KeyringError> {
         let dates = [("created", self.created), ("starts", self.starts), ("ends", self.ends)];
-        write_field(text, "\n", "id", &self.id)?;
-        write_field(text, ",\n", "secret", &self.secret)?;
+        write_field(text, "\n", "id", &self.id);
+        write_field(text, ",\n", "secret", &self.secret);
         for (name, date) in dates.into_iter().filter_map(|(name, date)| Some((name, date?))) {
             if date > UnixSeconds::LAST_WRITABLE {
                 return Err(malformed(format!("`{name}` of a key would be {date}")));
             }
-            write_field(text, ",\n", name, &date.to_string())?;
+            write_field(text, ",\n", name, &date.to_string());
         }
         Ok(())
     }
 }
 
-fn write_field(text: &mut String, before: &str, name: &str, value: &str) -> Result<(), KeyringError> {
-    let value = serde_json::to_string(value).map_err(|error| malformed(error.to_string()))?;
-    for part in [before, "      \"", name, "\": ", &Zeroizing::new(value)] {
+fn write_field(text: &mut String, before: &str, name: &str, value: &str) {
+    for part in [before, "      \"", name, "\": "] {
         text.push_str(part);
     }
-    Ok(())
+    keyring_json::write_text(value, text);
 }
 
 fn date_of(name: &str, value: Json) -> Result<Option<UnixSeconds>, String> {
