@@ -12,8 +12,8 @@ pub mod signed_url;
 pub use asset::{AssetKind, AssetRef, TranscriptFormat};
 pub use secret::{KeyError, SecretKey};
 pub use signed_url::{
-    BaseUrlError, Denial, Grant, Keyring, KeyringError, MintError, Minter, ReloadingKeyring, SignedUrl,
-    Verifier,
+    BaseUrlError, Denial, Fault, Grant, Keyring, KeyringError, MintError, Minter, ReloadingKeyring,
+    SignedUrl, Verifier,
 };
 pub use time::UnixSeconds;
 pub use uuid::Uuid;

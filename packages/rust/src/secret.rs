@@ -18,6 +18,7 @@ pub const LONGEST_KEY: usize = 256;
 
 /// Why a text is not a valid key. Never contains the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum KeyError {
     /// Not an even number of hexadecimal digits.
     NotHex,

@@ -13,6 +13,7 @@ use crate::time::{UnixSeconds, format_exact};
 
 /// The diagnosis of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Diagnosis {
     /// The grant, if the gateway accepts the link exactly as pasted.
     pub grant: Option<Grant>,
@@ -26,6 +27,7 @@ pub struct Diagnosis {
 
 /// One finding about a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Finding {
     /// A stable code for machines.
     pub code: &'static str,

@@ -256,6 +256,7 @@ impl fmt::Display for BaseUrl {
 
 /// Why a text is not a base URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BaseUrlError {
     /// The text starts with neither `https://` nor `http://`.
     Scheme,

@@ -1,7 +1,8 @@
 //! Where a minter takes its keys from: a keyring that stays, or a keyring file that it follows.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::keyring::Keyring;
 use super::keyring_error::KeyringError;
@@ -43,6 +44,10 @@ struct LastRead {
     keyring: Arc<Keyring>,
     /// The second for which the file was read; `None` before the first use.
     at: Option<UnixSeconds>,
+    /// Whether a thread reads the file.
+    reading: bool,
+    /// Why the file could not be used when it was read last.
+    problem: Option<Arc<KeyringError>>,
 }
 
 impl ReloadingKeyring {
@@ -53,19 +58,28 @@ impl ReloadingKeyring {
     pub fn read(path: impl Into<PathBuf>) -> Result<Self, KeyringError> {
         let path = path.into();
         let keyring = Arc::new(Keyring::read(&path)?);
-        Ok(Self(Arc::new(KeyringAtPath { path, read: Mutex::new(LastRead { keyring, at: None }) })))
+        let read = LastRead { keyring, at: None, reading: false, problem: None };
+        Ok(Self(Arc::new(KeyringAtPath { path, read: Mutex::new(read) })))
     }
 
-    /// The keyring at `now`. Reads the file once for each second in which it is asked, which takes some microseconds.
-    /// While the file is unusable, the keyring that was read before stays in force; [`reload`](Self::reload) says why.
+    /// The keyring at `now`. Reads the file once for each second in which it is asked, which takes some microseconds. One
+    /// thread reads at a time; the others go on with the keyring that was read before, and so do all while the file is
+    /// unusable: [`problem`](Self::problem) says why.
     #[must_use]
     pub fn current(&self, now: UnixSeconds) -> Arc<Keyring> {
-        let mut read = self.0.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if read.at.replace(now) != Some(now) {
-            if let Ok(keyring) = Keyring::read(&self.0.path) {
-                read.keyring = Arc::new(keyring);
-            }
+        let mut read = self.last_read();
+        let due = read.at.replace(now) != Some(now);
+        if !due || read.reading {
+            return Arc::clone(&read.keyring);
         }
+        read.reading = true;
+        drop(read);
+        // Without the lock: a file on a network may keep its reader waiting.
+        let result = Keyring::read(&self.0.path);
+        let mut read = self.last_read();
+        read.reading = false;
+        // The caller of `reload` gets an error as a value.
+        let _ = read.note(result);
         Arc::clone(&read.keyring)
     }
 
@@ -73,37 +87,71 @@ impl ReloadingKeyring {
     ///
     /// # Errors
     /// As [`Keyring::read`]; the keyring that was read before stays in force.
-    pub fn reload(&self) -> Result<(), KeyringError> {
-        let keyring = Arc::new(Keyring::read(&self.0.path)?);
-        self.0.read.lock().unwrap_or_else(PoisonError::into_inner).keyring = keyring;
-        Ok(())
+    pub fn reload(&self) -> Result<(), Arc<KeyringError>> {
+        let result = Keyring::read(&self.0.path);
+        self.last_read().note(result)
+    }
+
+    /// Why the file could not be used when it was read last; `None` if it could. For a service's log, which has no part in
+    /// [`current`](Self::current).
+    #[must_use]
+    pub fn problem(&self) -> Option<Arc<KeyringError>> {
+        self.last_read().problem.clone()
+    }
+
+    fn last_read(&self) -> MutexGuard<'_, LastRead> {
+        self.0.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LastRead {
+    fn note(&mut self, result: Result<Keyring, KeyringError>) -> Result<(), Arc<KeyringError>> {
+        self.problem = match result {
+            Ok(keyring) => {
+                self.keyring = Arc::new(keyring);
+                None
+            }
+            Err(error) => Some(Arc::new(error)),
+        };
+        self.problem.clone().map_or(Ok(()), Err)
     }
 }
 
 /// Where a [`Minter`](crate::Minter) takes its keys from; made from a [`Keyring`] or a [`ReloadingKeyring`].
 #[derive(Debug, Clone)]
-pub enum KeySource {
-    /// A keyring that stays as it is.
+pub struct KeySource(Source);
+
+#[derive(Debug, Clone)]
+enum Source {
     Keyring(Arc<Keyring>),
-    /// A keyring file that the minter follows.
     File(ReloadingKeyring),
+}
+
+impl KeySource {
+    /// The keyring at `now`.
+    pub(super) fn current(&self, now: UnixSeconds) -> Cow<'_, Arc<Keyring>> {
+        match &self.0 {
+            Source::Keyring(keyring) => Cow::Borrowed(keyring),
+            Source::File(file) => Cow::Owned(file.current(now)),
+        }
+    }
 }
 
 impl From<Keyring> for KeySource {
     fn from(keyring: Keyring) -> Self {
-        Self::Keyring(Arc::new(keyring))
+        Arc::new(keyring).into()
     }
 }
 
 impl From<Arc<Keyring>> for KeySource {
     fn from(keyring: Arc<Keyring>) -> Self {
-        Self::Keyring(keyring)
+        Self(Source::Keyring(keyring))
     }
 }
 
 impl From<ReloadingKeyring> for KeySource {
     fn from(file: ReloadingKeyring) -> Self {
-        Self::File(file)
+        Self(Source::File(file))
     }
 }
 

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use crate::secret::KeyError;
 
-/// Why a keyring cannot be used.
+/// Why a keyring cannot be used: always something for the operator to mend. Displays as a sentence that names the file and a
+/// remedy; [`source`](std::error::Error::source) has nothing to add to it.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum KeyringError {
     /// The file cannot be read.
     Unreadable(PathBuf, io::Error),
@@ -38,19 +40,22 @@ impl KeyringError {
 impl fmt::Display for KeyringError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable(path, error) if error.kind() == io::ErrorKind::NotFound => {
-                write!(
-                    f,
-                    "there is no keyring at {0}; make one: webhook-assets keys new --keys {0}",
-                    path.display()
-                )
-            }
             Self::Unreadable(path, error) => {
-                write!(
-                    f,
-                    "the keyring {} cannot be read ({error}); give this user read permission",
-                    path.display()
-                )
+                let path = path.display();
+                match error.kind() {
+                    io::ErrorKind::NotFound => write!(
+                        f,
+                        "there is no keyring at {path}; copy it from a replica, or, if none has one yet, make one: \
+                         webhook-assets keys new --keys {path}"
+                    ),
+                    io::ErrorKind::PermissionDenied => {
+                        write!(
+                            f,
+                            "the keyring {path} cannot be read ({error}); give this user read permission"
+                        )
+                    }
+                    _ => write!(f, "the keyring {path} cannot be read ({error})"),
+                }
             }
             Self::Malformed(why) => {
                 write!(f, "the keyring file is damaged: {why}; restore it from a replica")
@@ -64,12 +69,4 @@ impl fmt::Display for KeyringError {
     }
 }
 
-impl std::error::Error for KeyringError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Unreadable(_, error) => Some(error),
-            Self::BadKey(_, error) => Some(error),
-            _ => None,
-        }
-    }
-}
+impl std::error::Error for KeyringError {}

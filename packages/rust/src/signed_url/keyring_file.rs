@@ -1,6 +1,8 @@
 //! The keyring file: JSON that `webhook-assets keys` writes and every minter and gateway reads.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -122,14 +124,21 @@ impl KeyringFile {
     /// [`KeyringError`]; it names the path and a remedy, never key bytes.
     pub fn read(path: &Path) -> Result<Self, KeyringError> {
         let fail = |error| KeyringError::Unreadable(path.to_owned(), error);
-        let length = std::fs::metadata(path).map_err(fail)?.len();
-        if length > LARGEST_FILE {
-            return Err(KeyringError::Malformed(format!(
-                "it has {length} bytes, a keyring at most {LARGEST_FILE}"
-            )));
-        }
-        let text = Zeroizing::new(std::fs::read_to_string(path).map_err(fail)?);
-        Self::from_json(&text).map_err(|error| error.in_file(path))
+        let file = File::open(path).map_err(fail)?;
+        let length = file.metadata().map_err(fail)?.len().min(LARGEST_FILE + 1);
+        // With room for all of it, the text never moves and leaves a copy that nothing wipes.
+        let room = usize::try_from(length).unwrap_or_default() + 1;
+        let mut text = Zeroizing::new(Vec::with_capacity(room));
+        // Not all files have a length that is known before.
+        file.take(LARGEST_FILE + 1).read_to_end(&mut text).map_err(fail)?;
+        let parsed = match std::str::from_utf8(&text) {
+            _ if text.len() as u64 > LARGEST_FILE => {
+                Err(malformed(format!("it has more than {LARGEST_FILE} bytes")))
+            }
+            Ok(text) => Self::from_json(text),
+            Err(_) => Err(malformed("it is not text in UTF-8")),
+        };
+        parsed.map_err(|error| error.in_file(path))
     }
 
     /// Parses the file's text.

@@ -7,7 +7,6 @@ use uuid::fmt::Hyphenated;
 
 use super::format::{BaseUrl, BaseUrlError, Message};
 use super::key_source::KeySource;
-use super::keyring::Keyring;
 use super::verify::{DEFAULT_LONGEST_LIFETIME, Grant};
 use crate::asset::{AssetRef, ROUTE_ROOT, TranscriptFormat};
 use crate::time::{UnixSeconds, format_exact};
@@ -80,14 +79,7 @@ impl Minter {
             return Err(MintError::TooShort);
         }
         let expires = now.plus(lifetime);
-        let current;
-        let keyring: &Keyring = match &self.keys {
-            KeySource::Keyring(keyring) => keyring,
-            KeySource::File(file) => {
-                current = file.current(now);
-                &current
-            }
-        };
+        let keyring = self.keys.current(now);
         let key = keyring.signing_key(now, expires).ok_or(MintError::NoKey)?;
         Ok(SignedUrl::new(&self.base, Grant::new(asset, expires, key.id().clone()), |message| {
             key.sign(message)
@@ -186,8 +178,9 @@ impl fmt::Debug for SignedUrl {
     }
 }
 
-/// Why no link was minted.
+/// Why no link was minted. [`MintError::fault`] says who can change that.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MintError {
     /// The lifetime is longer than allowed.
     TooLong {
@@ -200,6 +193,27 @@ pub enum MintError {
     TooShort,
     /// No key has started, or every key ends before the link does.
     NoKey,
+}
+
+/// Who can change the outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The code that asks for the link: for a service, most often the request that it handles.
+    Caller,
+    /// The person who looks after the keyring. The same call works when that is mended.
+    Operator,
+}
+
+impl MintError {
+    /// Whose fault it is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::TooLong { .. } | Self::TooShort => Fault::Caller,
+            Self::NoKey => Fault::Operator,
+        }
+    }
 }
 
 impl fmt::Display for MintError {

@@ -24,5 +24,5 @@ pub use key_source::{KeySource, ReloadingKeyring};
 pub use keyring::{KeyId, Keyring, SigningKey};
 pub use keyring_error::KeyringError;
 pub use keyring_file::{KeyEntry, KeyringFile};
-pub use mint::{MintError, Minter, SignedUrl};
+pub use mint::{Fault, MintError, Minter, SignedUrl};
 pub use verify::{CLOCK_SKEW, DEFAULT_LONGEST_LIFETIME, Denial, Grant, Refusal, Verifier};

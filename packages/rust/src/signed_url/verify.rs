@@ -103,6 +103,7 @@ impl std::error::Error for Denial {}
 
 /// Why a link is invalid, apart from its expiry.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Refusal {
     /// The id is not a UUID in canonical spelling.
     MalformedId,
