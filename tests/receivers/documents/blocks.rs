@@ -148,6 +148,8 @@ fn the_dependency_of_the_docs_is_the_links_library() {
         let dependencies: toml::Table = block.text.parse().unwrap();
         let ours = &dependencies[manifest["package"]["name"].as_str().unwrap()];
         assert_eq!(ours["path"].as_str(), Some("…/packages/rust"), "{document}");
+        let oldest = manifest["package"]["rust-version"].as_str().unwrap();
+        assert!(read(document).contains(&format!("from Rust {oldest} on")), "{document}");
     }
 }
 
