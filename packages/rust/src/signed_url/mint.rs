@@ -33,7 +33,7 @@ pub struct Minter {
 }
 
 impl Minter {
-    /// A minter for links below `base_url` with a lifetime of at most 24 hours. `keys` is a [`Keyring`], or a
+    /// A minter for links below `base_url` with a lifetime of at most 24 hours. `keys` is a [`Keyring`](crate::Keyring), or a
     /// [`ReloadingKeyring`](crate::ReloadingKeyring) for a process that outlives its keys.
     ///
     /// # Errors
