@@ -86,19 +86,27 @@ async fn every_action_is_recorded_with_what_it_was_done_to() {
     let receiver = Receiver::willing().await;
     let plan = Plan { sender: Some(webhooks::alerting(&receiver)), ..Plan::sending().await };
     let site = TokenSite::of(plan).await;
+    // A backfill has something to send: a call from before the endpoint.
+    let earlier = webhooks::call("acme", "call-0");
+    assert_eq!(site.send(TOKEN, "POST", "/v1/calls", &earlier).await.status, 202);
     let id = endpoint(&site, &receiver, "acme").await;
-    let range = json!({"from": "2000-01-01T00:00:00Z", "to": "2200-01-01T00:00:00Z"});
+    let range = json!({"from": "2000-01-01T00:00:00Z", "to": "2200-01-01T00:00:00Z", "which": "all"});
     let since = json!({"from": "2096-10-02T00:00:00Z"});
     let reader = json!({"name": "reader", "scopes": ["read"]});
     let portal = json!({"name": "Jane Doe", "listen": true});
-    let call = webhooks::call("acme", "call-1");
-    let accepted = site.send(TOKEN, "POST", "/v1/calls", &call).await;
-    assert_eq!(accepted.status, 202, "{accepted:?}");
-    let delivery = accepted.json()["deliveries"][0].as_str().unwrap().to_owned();
-    let delivery = format!("/v1/workspaces/acme/deliveries/{delivery}");
-    while site.send(TOKEN, "GET", &delivery, &Value::Null).await.json()["status"] != "delivered" {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let delivered = async |call: &str| {
+        let accepted = site.send(TOKEN, "POST", "/v1/calls", &webhooks::call("acme", call)).await;
+        assert_eq!(accepted.status, 202, "{accepted:?}");
+        let path =
+            format!("/v1/workspaces/acme/deliveries/{}", accepted.json()["deliveries"][0].as_str().unwrap());
+        while site.send(TOKEN, "GET", &path, &Value::Null).await.json()["status"] != "delivered" {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        path
+    };
+    let delivery = delivered("call-1").await;
+    // A recovery has something to send, whatever becomes of the resend of call-1.
+    delivered("call-2").await;
     let second = json!({"url": receiver.url("/second")});
     let change = json!({"description": "changed"});
     let requests: [(&str, String, Value, &str); 16] = [

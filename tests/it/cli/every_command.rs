@@ -58,7 +58,11 @@ const COMMANDS: [(&str, &str, Does); 43] = [
     ("webhooks deliveries", "--workspace acme --endpoint ENDPOINT", Read),
     ("webhooks deliveries", "--workspace acme DELIVERY", Read),
     ("webhooks resend", "--workspace acme DELIVERY", Change("delivery.resent")),
-    ("webhooks recover", "--workspace acme --endpoint ENDPOINT --from 24h", Change("deliveries.recovered")),
+    (
+        "webhooks recover",
+        "--workspace acme --endpoint ENDPOINT --from 24h --which all",
+        Change("deliveries.recovered"),
+    ),
     ("webhooks backfill", "--workspace acme ENDPOINT --from 24h", Change("calls.backfilled")),
     ("webhooks alerts list", "", Read),
     ("webhooks alerts test", "", Change("alerts.tested")),
@@ -125,12 +129,16 @@ impl Shop {
         command.envs(home.sending());
         let server = Server::start(command);
         let url = format!("http://{}/hook", receiver.address("receiver"));
+        // What a backfill sends, and what a recovery sends again.
+        assert_eq!(hand_in(&server, "call-0", "x").status, 202);
         let added = ask(&server, "POST", "/v1/workspaces/acme/endpoints", &json!({"url": url})).json();
-        let accepted = hand_in(&server, "call-1", "x").json();
-        let delivery = accepted["deliveries"][0].as_str().unwrap().to_owned();
-        let path = format!("/v1/workspaces/acme/deliveries/{delivery}");
-        let state = || ask(&server, "GET", &path, &Value::Null).json()["status"].clone();
-        eventually(|| (state() == "delivered").then_some(()), || server.err());
+        let [delivery, _] = ["call-1", "call-2"].map(|call| {
+            let delivery = hand_in(&server, call, "x").json()["deliveries"][0].as_str().unwrap().to_owned();
+            let path = format!("/v1/workspaces/acme/deliveries/{delivery}");
+            let state = || ask(&server, "GET", &path, &Value::Null).json()["status"].clone();
+            eventually(|| (state() == "delivered").then_some(()), || server.err());
+            delivery
+        });
         let (link, key) = (home.link(), home.ids("keys.json").remove(0));
         let endpoint = added["id"].as_str().unwrap().to_owned();
         Self { home, server, receiver, endpoint, delivery, link, key }
