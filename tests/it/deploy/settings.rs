@@ -36,6 +36,8 @@ fn every_named_variable_and_setting_exists() {
         .map(|name| format!("WEBHOOK_ASSETS_{}", name.replace('.', "_").to_uppercase()))
         .collect();
     variables.extend(["WEBHOOK_ASSETS_STORE", "WEBHOOK_ASSETS_DATABASE"].map(str::to_owned));
+    // Of the suites and the release: which program they use.
+    variables.insert("WEBHOOK_ASSETS_PROGRAM".to_owned());
     for (file, text) in files_below("deploy") {
         for name in pieces(&text, |c| c.is_ascii_uppercase() || c == '_') {
             assert!(
