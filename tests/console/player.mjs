@@ -127,7 +127,7 @@ export function playerJourneys({ mainJourney, journey, person, look, tabTo, pres
     const page = await person();
     await page.goto(await portalLink());
     await page.goto(`${acme}/deliveries?call=call-long`);
-    await page.getByRole('link', { name: 'call-long' }).click();
+    await page.getByRole('link', { name: 'call-long' }).first().click();
     await page.getByRole('link', { name: 'Listen and read' }).click();
     await page.waitForFunction(() => document.querySelector('#audio').textTracks[0].cues?.length === 300);
     assert.equal(await page.locator('.transcript li').count(), 120);
