@@ -52,7 +52,8 @@ macro_rules! endpoints_with_queues {
     };
 }
 
-/// The queues of endpoints that may be sent to.
+/// The queues of endpoints that may be sent to. (Of EXISTS, PostgreSQL makes a join that reads whole queues of paused
+/// endpoints.)
 const QUEUES: Statement = Statement::same(concat!(
     endpoints_with_queues!(),
     "SELECT e.workspace, e.id AS endpoint, lane.number AS lane, e.failures, e.failing_since, e.held_since, e.held_until, \
@@ -60,7 +61,8 @@ const QUEUES: Statement = Statement::same(concat!(
      CROSS JOIN (SELECT CAST(0 AS BIGINT) AS number UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3) AS lane \
      WHERE e.removed_at IS NULL AND (lane.number = 2 OR e.state = 'active' \
           AND (lane.number IN (1, 3) OR e.held_until IS NULL OR e.held_until <= $1)) \
-     AND EXISTS (SELECT 1 FROM deliveries d WHERE d.state = 'queued' AND d.endpoint_id = e.id AND d.lane = lane.number)"
+     AND (SELECT d.id FROM deliveries d WHERE d.state = 'queued' AND d.endpoint_id = e.id AND d.lane = lane.number \
+          ORDER BY d.due_at LIMIT 1) IS NOT NULL"
 ));
 
 /// Deliveries that wait only for the sender: due but not queued yet; or first in a queue of an endpoint that is active,

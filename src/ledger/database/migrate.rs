@@ -34,6 +34,7 @@ macro_rules! migrations {
             "0018" "audit_subjects",
             "0019" "form_answers",
             "0020" "activity_by_condition",
+            "0021" "attempts_by_index",
         )
     };
     ($engine:literal: $($number:literal $name:literal),* $(,)?) => {

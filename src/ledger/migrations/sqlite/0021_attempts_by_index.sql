@@ -1,0 +1,2 @@
+-- Of PostgreSQL alone; SQLite finds the delivery of an attempt by its index.
+SELECT 1;
