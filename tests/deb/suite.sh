@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The Debian package: built twice, read by lintian, and installed, upgraded, removed and purged on a Debian of its own.
+# The Debian package: built twice, read by lintian, and installed, upgraded, removed and purged in a Debian that the suite makes.
 #
 #     bash tests/run deb              with the development build of the program
 #     bash tests/run deb PROGRAM      with another one

@@ -32,7 +32,7 @@ const RUN_ELSEWHERE: [(&str, &str); 14] = [
         "docker ",
         "nobody, for want of Docker; `architecture` of tests/it and `bash tests/run deploy` check its files",
     ),
-    ("sudo apt install ./webhook-assets", "`bash tests/run deb`, on a Debian of its own"),
+    ("sudo apt install ./webhook-assets", "`bash tests/run deb`, in a Debian that the suite makes"),
     (
         "apt-get install",
         "nobody: it changes the machine, and takes versions of its tools that CI does not have",
