@@ -33,6 +33,7 @@ check_sbom() {
     bash deploy/sbom "$work/first.json"
     bash deploy/sbom "$work/second.json"
     cmp "$work/first.json" "$work/second.json" || fail "two bills of the same sources differ"
+    ! grep -F "$PWD" "$work/first.json" || fail "the bill names the folder of the sources: the above"
     target=$(rustc -vV | sed -n 's/^host: //p')
     cargo tree --locked --package webhook-assets -e normal --prefix none --target "$target" | awk '{print $1, $2}' | LC_ALL=C sort -u >"$work/linked"
     python3 - "$work/first.json" <<'P' | LC_ALL=C sort -u >"$work/billed"
