@@ -18,6 +18,13 @@ const KILLS: usize = 12;
 /// How many calls come in at once.
 const CALLERS: usize = 4;
 
+/// How many events the program accepts between two kills, except before every third one: that may come before its first
+/// answer.
+const BETWEEN_KILLS: usize = 5;
+
+/// How long the load may take to get its calls accepted.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A recording of fixtures/.
 pub const RECORDING: &str = "550e8400-e29b-41d4-a716-446655440000";
 
@@ -51,6 +58,9 @@ async fn kill_while_calls_come_in(database: Database, replicas: usize) {
     let load = Load::start(&admins);
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
     for kill in 0..kills() {
+        if kill % 3 != 2 {
+            load.more(BETWEEN_KILLS).await;
+        }
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         tokio::time::sleep(Duration::from_millis(20 + (seed >> 33) % 400)).await;
         let victim = kill % replicas;
@@ -60,7 +70,6 @@ async fn kill_while_calls_come_in(database: Database, replicas: usize) {
         processes[victim] = home.start(&address);
     }
     let accepted = load.stop().await;
-    assert!(accepted.len() > kills() * 5, "only {} events were accepted: no load", accepted.len());
     let began = Instant::now();
     all_end(&admins[0], &accepted, &receivers).await;
     let arrivals: u32 = receivers.events().values().map(|arrivals| arrivals.taken).sum();
@@ -96,6 +105,15 @@ impl Load {
     /// The events to expect so far, with their calls.
     pub fn accepted(&self) -> HashMap<String, String> {
         self.accepted.lock().unwrap().clone()
+    }
+
+    /// Waits until so many more events are accepted, however slow the machine is.
+    pub async fn more(&self, events: usize) {
+        let (began, wanted) = (Instant::now(), self.accepted().len() + events);
+        while self.accepted().len() < wanted {
+            assert!(began.elapsed() < PATIENCE, "{events} events are not accepted in {PATIENCE:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Stops the load where nobody answers any more.
