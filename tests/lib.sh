@@ -95,12 +95,13 @@ from_npm() {
     touch "$mark"
 }
 
-# from_cargo NAME VERSION [OPTION…]: a program from crates.io. It goes into cargo's own folder, where every clone finds it: building one
-# takes minutes.
+# from_cargo NAME VERSION: a program from crates.io. It goes into cargo's own folder, where every clone finds it. What the
+# programs have in common is compiled once, and without optimisation: they have little to do here.
 from_cargo() {
     ! has "$1" || return 0
     step "installing by cargo: $1 $2"
-    cargo install --quiet --locked --version "$2" "${@:3}" "$1"
+    CARGO_TARGET_DIR=$PWD/target/from-cargo CARGO_INCREMENTAL=0 \
+        cargo install --quiet --locked --debug --config profile.dev.debug=false --version "$2" "$1"
 }
 
 # program: builds the development build, unless WEBHOOK_ASSETS_PROGRAM names another, and names it there.

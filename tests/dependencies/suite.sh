@@ -8,8 +8,8 @@
 # cannot be had, the suite says so and checks the rest.
 
 suite() {
-    from_cargo cargo-deny 0.20.2 --debug
-    from_cargo cargo-cyclonedx 0.5.9 --debug
+    from_cargo cargo-deny 0.20.2
+    from_cargo cargo-cyclonedx 0.5.9
     need python3
     step "licences, bans and sources"
     cargo deny --locked check licenses bans sources

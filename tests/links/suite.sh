@@ -1,16 +1,28 @@
 #!/usr/bin/env bash
 # The links library for those who depend on it: the oldest compiler that it promises, and its interface since the last release.
 #
-#     bash tests/run links
+#     bash tests/run links              the oldest compiler: that of Debian 13, in a folder below target/
+#     bash tests/run links interface    what has been released (a tag v*) stays; deploy/release asks this too
 #
-# Needs root, mmdebstrap, and the registry of crates once. The oldest compiler is that of Debian 13, in a folder below target/.
-# A release is a tag v*.
+# The first needs root, mmdebstrap, and the registry of crates once. The second needs cargo-semver-checks, which cargo
+# builds once in some seven minutes, so CI leaves it out.
 
 readonly DEBIAN=trixie
 
 suite() {
-    check_oldest_compiler
-    check_interface
+    case ${1:-} in
+        '') check_oldest_compiler ;;
+        interface) check_interface ;;
+        *) fail "there is no part $1: the part is \`interface\`, or left out" ;;
+    esac
+}
+
+# pack FOLDER: the library as others get it.
+pack() {
+    cargo package --quiet --locked --package webhook-assets-links --no-verify --allow-dirty
+    rm -rf "$1"
+    mkdir "$1"
+    tar -xf "$(ls -t target/package/webhook-assets-links-*.crate | head -n 1)" -C "$1" --strip-components 1
 }
 
 # A service with nothing but the packed library builds with the oldest compiler, and mints what the vectors say.
@@ -38,12 +50,9 @@ inside() { chroot "$tools/$DEBIAN" env -i PATH=/usr/bin:/bin HOME=/root "$@"; }
 
 # write_service RUST: the service, in the folder of the Debian, with the crates that it can have with that compiler.
 write_service() {
-    local packed=target/package service=$tools/$DEBIAN/service mark
+    local service=$tools/$DEBIAN/service mark
     mkdir -p "$service/src"
-    cargo package --quiet --locked --package webhook-assets-links --no-verify --allow-dirty
-    rm -rf "$service/links"
-    mkdir "$service/links"
-    tar -xf "$(ls -t "$packed"/webhook-assets-links-*.crate | head -n 1)" -C "$service/links" --strip-components 1
+    pack "$service/links"
     cat >"$service/Cargo.toml" <<T
 [package]
 name = "service"
@@ -103,17 +112,18 @@ P
 
 # What has been released stays, until the version says otherwise. A removed function proves that the check sees one.
 check_interface() {
+    local released more=$work/more less=$work/less
     from_cargo cargo-semver-checks 0.51.0
-    local released
-    released=$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || true)
+    # A release is compared with the one before.
+    released=$(git describe --tags --abbrev=0 --match 'v*' HEAD^ 2>/dev/null || true)
     if [[ -n $released ]]; then
         step "the interface since $released"
         cargo semver-checks --package webhook-assets-links --baseline-rev "$released"
     else
-        step "nothing has been released, so no interface is promised"
+        step "nothing has been released before, so no interface is promised"
     fi
     step "the interface without a function, beside the interface with it"
-    local more=$tools/$DEBIAN/service/links less=$work/less
+    pack "$more"
     printf '\n[workspace]\n' >>"$more/Cargo.toml"
     cp -r "$more" "$less"
     sed -i 's/pub fn with_longest_lifetime/pub(crate) fn with_longest_lifetime/' "$less/src/signed_url/mint.rs"

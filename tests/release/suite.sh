@@ -3,31 +3,32 @@
 #
 #     bash tests/run release
 #
-# Needs cargo-deb and cargo-cyclonedx, which cargo installs, and Debian's dpkg-dev. Tags and commits are made in a clone.
+# Needs cargo-deb and cargo-cyclonedx, which cargo installs, and Debian's dpkg-dev. Tags and commits are made in a copy.
 
-# git_ ARGUMENT…: git in the clone.
-git_() { git -C "$work/clone" -c user.name=release -c user.email=release@example.com "$@"; }
+# git_ ARGUMENT…: git in the copy.
+git_() { git -C "$work/copy" -c user.name=release -c user.email=release@example.com "$@"; }
 
 # refuses TAG WHY: it ends before it builds anything, and says why.
 refuses() {
-    ! bash "$work/clone/deploy/release" "$1" >"$work/out" 2>&1 || fail "$1 is released, in spite of: $2"
+    ! bash "$work/copy/deploy/release" "$1" >"$work/out" 2>&1 || fail "$1 is released, in spite of: $2"
     grep -qF -e "$2" "$work/out" || { cat "$work/out" >&2; fail "it does not say: $2"; }
     printf 'ok    refused: %s\n' "$2"
 }
 
 # changelog HEADING ENTRY: a section in the place of Unreleased, committed and tagged.
 changelog() {
-    printf '# Changelog\n\n%s\n\n%s\n\n## [0.0.0] - 2020-01-01\n\n- Older\n' "$1" "$2" >"$work/clone/CHANGELOG.md"
+    printf '# Changelog\n\n%s\n\n%s\n\n## [0.0.0] - 2020-01-01\n\n- Older\n' "$1" "$2" >"$work/copy/CHANGELOG.md"
     git_ commit -q --allow-empty -am changelog
     git_ tag --force --annotate -m release "v$version" >/dev/null
 }
 
 refusals() {
     step "what it refuses"
-    git clone --quiet --shared . "$work/clone"
-    cp deploy/release "$work/clone/deploy/"
-    git_ add deploy/release
-    git_ commit -q --allow-empty -m "the script as it is here"
+    mkdir "$work/copy"
+    tar --create --exclude ./.git --exclude ./target --exclude ./fuzz/target . | tar --extract --directory "$work/copy"
+    git_ init --quiet --initial-branch main
+    git_ add --all
+    git_ commit --quiet --message "the sources as they are here"
     refuses "v$version" "there is no tag v$version"
     refuses v99.0.0 "Cargo.toml says $version"
     changelog "## [$version]" "- An entry"
@@ -40,7 +41,7 @@ refusals() {
     refuses "v$version" "CHANGELOG.md has no section $version"
     git_ commit -q --allow-empty -m "after the tag"
     refuses "v$version" "git checkout v$version"
-    touch "$work/clone/new"
+    touch "$work/copy/new"
     refuses "v$version" "changes that no commit has"
 }
 
@@ -59,7 +60,7 @@ suite() {
     local version
     debian git git dpkg-shlibdeps dpkg-dev strip binutils python3 python3
     from_cargo cargo-deb 3.8.0
-    from_cargo cargo-cyclonedx 0.5.9 --debug
+    from_cargo cargo-cyclonedx 0.5.9
     program
     version=$(cargo pkgid --locked --package webhook-assets | sed 's/.*[#@]//')
     refusals
