@@ -14,7 +14,7 @@ import { sessionJourneys } from './sessions.mjs';
 import { liveJourneys } from './live.mjs';
 import { playerJourneys } from './player.mjs';
 import { webhookJourneys } from './webhooks.mjs';
-import { CALL, TOKEN, World, receiver, root } from './world.mjs';
+import { CALL, PATIENCE, TOKEN, World, receiver, root, until } from './world.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const shots = `${root}/target/console/shots`;
@@ -38,7 +38,7 @@ async function person(options = {}) {
   });
   const page = await context.newPage();
   latest = page;
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(PATIENCE);
   page.on('pageerror', (error) => complaints.push(`${page.url()}: ${error}`));
   page.on('console', (message) => {
     // The browser reports a page that answers 403, 404 or 422 as an error to load it.
@@ -105,10 +105,7 @@ async function tabTo(page, name) {
 /** Waits until the receiver has got what `wanted` says of its body. */
 async function received(wanted) {
   const bodies = () => hook.received.map(({ body, headers }) => ({ ...JSON.parse(body), headers }));
-  for (let looks = 0; looks < 200 && !bodies().some(wanted); looks += 1) await new Promise((wake) => setTimeout(wake, 50));
-  const found = bodies().find(wanted);
-  assert.ok(found, `not received: ${wanted}`);
-  return found;
+  return until(`the receiver got ${wanted}`, () => bodies().find(wanted));
 }
 
 const journeys = [];
@@ -238,10 +235,11 @@ mainJourney('a test event is watched while it arrives, and its links work', asyn
   const [recording, transcript] = await Promise.all([event.call.recording_url, event.call.transcript_url].map((url) => fetch(url)));
   assert.deepEqual([recording.headers.get('content-type'), (await transcript.json()).schema], ['audio/mpeg', 'call-transcript/1']);
   await recording.arrayBuffer();
-  await page.waitForTimeout(500);
   // The page of a delivered delivery does not change by itself.
-  await page.reload();
-  await page.getByText('fetched', { exact: false }).first().waitFor();
+  await until('the page says that it was fetched', async () => {
+    await page.reload();
+    return page.getByText('fetched', { exact: false }).count();
+  });
   await page.locator('#facts time').nth(3).waitFor();
   await page.getByText('The receiver’s answer').last().click();
   await look(page, 'delivery-test');
@@ -311,8 +309,8 @@ journey('what failed is diagnosed, sent again, and recovered with a bar that mov
   hook.react = () => ({ status: 401, body: '<script>alert(1)</script> "wrong signature"' });
   for (let number = 0; number < 8; number += 1) await world.call(`lost-${number}`);
   await page.goto(`${acme}/deliveries?status=failed`);
-  await page.getByRole('link', { name: 'lost-7' }).waitFor({ timeout: 30_000 });
-  await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 8, undefined, { timeout: 30_000 });
+  await page.getByRole('link', { name: 'lost-7' }).waitFor();
+  await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 8);
   await look(page, 'deliveries-failed');
   await page.getByRole('link', { name: 'lost-7' }).click();
   await says(page, 'Does the receiver have this endpoint\'s current secret?');
@@ -344,7 +342,7 @@ journey('deliveries are chosen, sent again once, and exported', async () => {
   await heading(page).waitFor();
   const list = `${world.console}/w/chosen/deliveries`;
   await page.goto(`${list}?status=failed`);
-  await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 3, undefined, { timeout: 30_000 });
+  await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 3);
   await says(page, 'The connection was refused');
   await page.goto(list);
   await says(page, 'John Doe · Acme Inc');
@@ -649,11 +647,10 @@ mainJourney('everything works without a script but what is live', async () => {
   hook.react = () => ({ status: 200, body: 'OK' });
   await press(page, 'Send test event');
   // Without a script nothing changes by itself.
-  for (let looks = 0; looks < 40 && await page.locator('#state .pill.good').count() === 0; looks += 1) {
-    await page.waitForTimeout(250);
+  await until('the test event is delivered', async () => {
     await page.reload();
-  }
-  await page.locator('#state .pill.good').waitFor();
+    return page.locator('#state .pill.good').count();
+  });
   await page.getByRole('link', { name: 'Listen and read' }).click();
   assert.ok(await page.locator('.transcript li').count() > 5);
   assert.equal(await page.locator('#audio track[kind=captions][default]').count(), 1, 'captions need no script');

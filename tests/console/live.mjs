@@ -78,7 +78,7 @@ export function liveJourneys({ mainJourney, journey, person, press, heading, por
     });
     await page.goto(`${acme}/deliveries`);
     await world.call('slow-1');
-    await row(page, 'slow-1').waitFor({ timeout: 20_000 });
+    await row(page, 'slow-1').waitFor();
     await page.waitForTimeout(12_000);
     assert.equal(refused, 4);
     await world.call('quick-1');

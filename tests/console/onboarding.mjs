@@ -1,6 +1,7 @@
 // From no webhook to a test that arrived, and clicks that come twice.
 
 import assert from 'node:assert/strict';
+import { until } from './world.mjs';
 
 export function onboardingJourneys({ journey, person, look, press, says, portalLink, world, hook }) {
   /** Goes by Tab to the element with this text, and presses Enter. */
@@ -71,16 +72,16 @@ export function onboardingJourneys({ journey, person, look, press, says, portalL
       const before = hook.received.length;
       await page.getByRole('button', { name: 'Send test event' }).dblclick();
       await page.getByRole('heading', { name: 'Test event' }).waitFor();
-      for (let looks = 0; looks < 40 && await page.locator('#state .pill.good').count() === 0; looks += 1) {
-        await page.waitForTimeout(250);
+      await until('the test event is delivered', async () => {
         if (!javaScriptEnabled) await page.reload();
-      }
+        return page.locator('#state .pill.good').count();
+      });
       assert.equal(hook.received.length, before + 1, javaScriptEnabled ? 'with a script' : 'without a script');
       // Back, the page has new forms: a test that is asked for again is sent.
       await page.goBack();
       await press(page, 'Send test event');
       await page.getByRole('heading', { name: 'Test event' }).waitFor();
-      for (let looks = 0; looks < 40 && hook.received.length < before + 2; looks += 1) await page.waitForTimeout(250);
+      await until('the second test event', () => hook.received.length >= before + 2);
       assert.equal(hook.received.length, before + 2);
       await page.context().close();
     }

@@ -1,7 +1,7 @@
 // Journeys at the end of a session, and within the frame of a product.
 
 import assert from 'node:assert/strict';
-import { product } from './world.mjs';
+import { PATIENCE, product } from './world.mjs';
 
 /** Whether a page fits into a phone's and into the narrowest screen. */
 async function fitsNarrowScreens(page, name) {
@@ -77,7 +77,7 @@ export function sessionJourneys({ journey, browser, person, look, press, says, h
     const options = { embed_origins: [ours.origin], color: '#ffe600', logo_url: `${ours.origin}/logo.svg`, return_url: `${ours.origin}/` };
     const context = await browser.newContext({ viewport: { width: 1100, height: 900 }, locale: 'en-GB' });
     const page = await context.newPage();
-    page.setDefaultTimeout(10_000);
+    page.setDefaultTimeout(PATIENCE);
     const embed = async (site, more = {}) => page.goto(`${site.origin}/?embed=${encodeURIComponent(await productLink({ ...options, ...more }))}`);
     await embed(ours);
     const frame = page.frameLocator('iframe');

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { receiver } from './world.mjs';
+import { receiver, until } from './world.mjs';
 
 // A day and a month of attempts for each webhook of a workspace, which the tests need not wait for.
 const HISTORY = `
@@ -85,7 +85,7 @@ export function webhookJourneys({ journey, person, look, press, says, heading, p
     page = await person();
     await page.goto(await portalLink(true, 'failing'));
     await page.getByRole('link', { name: 'CRM' }).first().click();
-    await page.getByRole('button', { name: 'Send the 3 that failed' }).waitFor({ timeout: 30_000 });
+    await page.getByRole('button', { name: 'Send the 3 that failed' }).waitFor();
     python(HISTORY, 'failing');
     await page.reload();
     await says(page, 'Every attempt has failed since');
@@ -108,7 +108,7 @@ export function webhookJourneys({ journey, person, look, press, says, heading, p
     await page.waitForURL(/\/recover/);
     await page.goto(`${world.console}/w/failing`);
     await page.locator('.hooks').waitFor();
-    for (let looks = 0; looks < 40 && down.received.length < before + 4; looks += 1) await page.waitForTimeout(100);
+    await until('three deliveries', () => down.received.length >= before + 4);
     assert.equal(down.received.length, before + 4, 'three deliveries');
     // Limits, by keyboard alone.
     await page.getByRole('link', { name: 'CRM' }).first().click();

@@ -14,6 +14,20 @@ const program = resolve(process.env.WEBHOOK_ASSETS_PROGRAM ?? 'target/debug/webh
 
 const wait = (milliseconds) => new Promise((wake) => setTimeout(wake, milliseconds));
 
+/** How long a test waits for what must happen: a pass never takes that long. */
+export const PATIENCE = 60_000;
+
+/** Waits until `wanted` returns something; `what` is missing if it never does. */
+export async function until(what, wanted) {
+  const end = Date.now() + PATIENCE;
+  for (;;) {
+    const found = await wanted();
+    if (found) return found;
+    if (Date.now() > end) throw new Error(`not in time: ${what}`);
+    await wait(50);
+  }
+}
+
 const freePort = () => new Promise((done) => {
   const socket = createSocket().listen(0, '127.0.0.1', () => {
     const { port } = socket.address();
@@ -102,7 +116,7 @@ export class World {
     let log = '';
     this.nginx = spawn('bash', words, { env: environment });
     for (const stream of [this.nginx.stdout, this.nginx.stderr]) stream.on('data', (data) => { log += data; });
-    for (let tries = 0; tries < 200; tries += 1) {
+    for (const end = Date.now() + PATIENCE; Date.now() < end;) {
       if (await fetch(this.links).then(() => true).catch(() => false)) return;
       await wait(50);
     }
@@ -123,7 +137,7 @@ export class World {
     this.log = '';
     this.process = spawn(program, ['serve'], { env: this.environment });
     for (const stream of [this.process.stdout, this.process.stderr]) stream.on('data', (data) => { this.log += data; });
-    for (let tries = 0; tries < 200; tries += 1) {
+    for (const end = Date.now() + PATIENCE; Date.now() < end;) {
       const ready = await fetch(`${this.admin}/readyz`).then((answer) => answer.ok).catch(() => false);
       if (ready) return;
       await wait(50);

@@ -18,6 +18,7 @@ use crate::support::access_log;
 use crate::support::http2::{self, Http2};
 use crate::support::slow_client::SlowClient;
 use crate::support::stores::{Fault, Generated};
+use crate::support::waiting::until;
 use crate::support::{ABSENT, CALL, DAY, Plan, Site, recording};
 
 // --- capturing --------------------------------------------------------------------------------------------------------
@@ -98,12 +99,8 @@ fn records_of(client: &str) -> Vec<Line> {
 
 /// Waits for `count` records of a client, and fails if there are more.
 async fn wait_for_records(client: &str, count: usize) -> Vec<Line> {
-    for _ in 0..400 {
-        if records_of(client).len() >= count {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let written = async || (records_of(client).len() >= count).then_some(());
+    until(written, || format!("{} records, not {count}", records_of(client).len())).await;
     tokio::time::sleep(Duration::from_millis(30)).await;
     let found = records_of(client);
     assert_eq!(found.len(), count, "{found:#?}");
@@ -343,14 +340,8 @@ async fn a_client_cannot_forge_a_log_line() {
     let (site, client) = (Site::usual().await, new_client());
     let agent = format!("{client}\",\"status\":\"666\",\"x\":\"\\\t\u{9b}31m\u{202e}\u{2028}");
     site.get(&(site.recording() + "&x=},{"), &[("User-Agent", &agent)]).await;
-    let mut lines = Vec::new();
-    for _ in 0..400 {
-        lines = access_log::with(&format!("{client}\\\""));
-        if !lines.is_empty() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let written = async || Some(access_log::with(&format!("{client}\\\""))).filter(|lines| !lines.is_empty());
+    let lines = until(written, || "no record".to_owned()).await;
     let [line] = &lines[..] else { panic!("{lines:?}") };
     assert!(line.is_ascii() && !line.contains(char::is_control), "{line:?}");
     let line = Line::of_record(line);

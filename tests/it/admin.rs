@@ -36,7 +36,7 @@ impl AdminSite {
 
     async fn on_faulty_store() -> (Self, Arc<FaultyStore>) {
         let store = FaultyStore::around(sample_store().await);
-        (Self::of(Plan::on(store.clone())).await, store)
+        (Self::of(Plan::on(store.clone()).soon_out_of_patience()).await, store)
     }
 
     async fn with_token(token: &'static str) -> Self {

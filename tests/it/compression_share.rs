@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use webhook_assets::AssetRef;
 
+use crate::support::waiting::until;
 use crate::support::{ABSENT, CALL, Plan, Site, recording, request_head, transcript};
 
 /// How many requests the measured client sends.
@@ -81,14 +82,19 @@ async fn waits_beside(site: &Arc<Site>, coding: &'static str) -> Duration {
 
 async fn assert_neighbours_of(site: Site) {
     let site = Arc::new(site);
-    let identity = waits_beside(&site, "identity").await;
+    let mut identity = waits_beside(&site, "identity").await;
     for coding in ["br", "gzip", "zstd"] {
-        let compressed = waits_beside(&site, coding).await;
-        eprintln!("p99 of a neighbour: {compressed:?} beside {coding}, {identity:?} beside identity");
-        assert!(
-            compressed <= 3 * identity + FLOOR,
-            "{compressed:?} beside {coding}, {identity:?} beside identity"
-        );
+        // A busy machine spoils a comparison now and then. Compression on the serving thread would spoil all of them.
+        let no_longer = async || {
+            let compressed = waits_beside(&site, coding).await;
+            eprintln!("p99 of a neighbour: {compressed:?} beside {coding}, {identity:?} beside identity");
+            if compressed <= 3 * identity + FLOOR {
+                return Some(());
+            }
+            identity = waits_beside(&site, "identity").await;
+            None
+        };
+        until(no_longer, || format!("beside {coding} it always waits longer")).await;
     }
 }
 

@@ -1,11 +1,12 @@
 //! Connection limits: a connection too many is refused at once, and health checks get in.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
+use crate::support::waiting::{WAIT_LIMIT, until};
 use crate::support::{Answer, Plan, Site};
 
 async fn with_room_for(connections: usize, per_address: usize) -> Site {
@@ -21,10 +22,7 @@ async fn silent(site: &Site, count: usize) -> Vec<TcpStream> {
     for _ in 0..count {
         streams.push(site.client().connect().await);
     }
-    let line = format!("webhook_assets_connections {count}");
-    while !site.metrics.render().lines().any(|found| found == line) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    site.counts(&format!("webhook_assets_connections {count}")).await;
     streams
 }
 
@@ -41,6 +39,12 @@ async fn answer_on(mut stream: TcpStream, site: &Site) -> Answer {
     let mut said = Vec::new();
     stream.read_to_end(&mut said).await.unwrap();
     Answer::parse(&said, false).0
+}
+
+/// Waits until a connection is accepted.
+async fn has_room(site: &Site) {
+    let served = async || (answer_on(site.client().connect().await, site).await.status == 200).then_some(());
+    until(served, || "every connection is refused".to_owned()).await;
 }
 
 fn assert_refused(answer: &Answer) {
@@ -61,7 +65,7 @@ async fn one_connection_too_many_is_answered_503_at_once_without_a_request() {
         assert_refused(&Answer::parse(&said, false).0);
         assert_refused(&answer_on(site.client().connect().await, &site).await);
     }
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(began.elapsed() < WAIT_LIMIT, "a silent connection made room: {:?}", began.elapsed());
     let page = site.metrics.render();
     assert!(page.contains("webhook_assets_connections_refused_total{reason=\"too_many\"} 40"), "{page}");
 }
@@ -72,10 +76,7 @@ async fn a_closed_connection_makes_room() {
     let mut streams = silent(&site, 3).await;
     assert_eq!(answer_on(site.client().connect().await, &site).await.status, 503);
     streams.pop();
-    let began = Instant::now();
-    while answer_on(site.client().connect().await, &site).await.status != 200 {
-        assert!(began.elapsed() < Duration::from_secs(5));
-    }
+    has_room(&site).await;
 }
 
 #[tokio::test]
@@ -104,8 +105,5 @@ async fn clients_that_do_not_read_the_refusal_are_disconnected_soon() {
         unread.push(site.client().connect().await);
     }
     drop(silent);
-    let began = Instant::now();
-    while answer_on(site.client().connect().await, &site).await.status != 200 {
-        assert!(began.elapsed() < Duration::from_secs(5));
-    }
+    has_room(&site).await;
 }

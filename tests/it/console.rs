@@ -24,6 +24,8 @@ mod words;
 use serde_json::{Value, json};
 
 use crate::support::receiver::Receiver;
+use crate::support::waiting::until;
+use crate::support::webhooks::settle;
 use crate::support::{Answer, CALL, Plan, Site};
 
 const TOKEN: &str = "a-token-for-tests-0123456789";
@@ -107,16 +109,18 @@ impl ConsoleSite {
         let accepted = self.api("POST", "/v1/calls", call).await;
         let id = accepted["deliveries"][0].as_str().unwrap().to_owned();
         let path = format!("/v1/workspaces/{}/deliveries/{id}", call["workspace"].as_str().unwrap());
-        for _ in 0..400 {
+        let sender = self.site.sender.as_ref().unwrap();
+        let is_so = async || {
+            settle(sender).await;
             if self.api("GET", &path, &Value::Null).await["status"] == state {
-                return id;
+                return Some(());
             }
             // The clock stands still: the test moves it to each retry.
             self.site.clock.advance(std::time::Duration::from_secs(5));
-            self.site.sender.as_ref().unwrap().wake();
-            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
-        }
-        panic!("{id} is not {state}");
+            None
+        };
+        until(is_so, || format!("{id} is not {state}")).await;
+        id
     }
 }
 

@@ -20,6 +20,7 @@ use webhook_assets::server::{
 };
 
 use crate::support::ready_handler::fast_handler;
+use crate::support::waiting::WAIT_LIMIT;
 use crate::support::{ABSENT, Answer, CALL, NOW, Plan, Site, noise, transcript};
 
 /// A transcript that is short enough to be kept in memory.
@@ -449,7 +450,7 @@ fn a_client_that_asks_without_end_delays_no_other_client() {
         .collect();
     // However long that takes on a busy machine.
     let is_flood = |total: &AtomicUsize| total.load(Ordering::Relaxed) > 100_000;
-    let patience = Instant::now() + Duration::from_secs(60);
+    let patience = Instant::now() + WAIT_LIMIT;
     while !floods.iter().all(|(total, ..)| is_flood(total)) && Instant::now() < patience {
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -460,8 +461,8 @@ fn a_client_that_asks_without_end_delays_no_other_client() {
                 assert_eq!(ask(&mut stream, "/other").await, (200, b"/other".to_vec()));
             }
         };
-        let others = tokio::time::timeout(Duration::from_secs(20), asked).await;
-        (others, drain.finish(Duration::from_secs(20)).await)
+        let others = tokio::time::timeout(WAIT_LIMIT, asked).await;
+        (others, drain.finish(WAIT_LIMIT).await)
     });
     ends.store(true, Ordering::Relaxed);
     assert_eq!(others, (Ok(()), 0), "others were answered, and no connection remained when draining ended");

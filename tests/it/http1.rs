@@ -10,16 +10,15 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
+use crate::support::waiting::WAIT_LIMIT;
 use crate::support::{Answer, Site};
-
-/// Long enough for any answer, and shorter than the timeout of idle connections.
-const SOON: Duration = Duration::from_secs(2);
 
 /// Sends these bytes and reads until the server closes, which it must do by itself and soon.
 async fn exchange(site: &Site, bytes: impl AsRef<[u8]>) -> Vec<u8> {
     let exchange = site.client();
     let exchange = exchange.exchange(bytes.as_ref());
-    tokio::time::timeout(SOON, exchange).await.expect("the connection stays open")
+    // Half of the timeout of idle connections.
+    tokio::time::timeout(WAIT_LIMIT, exchange).await.expect("the connection stays open")
 }
 
 /// The one answer to these bytes; the server closes behind it.
@@ -30,10 +29,10 @@ async fn only_answer(site: &Site, bytes: impl AsRef<[u8]>) -> Answer {
     answer
 }
 
-/// How long the server takes to close, and what it sends before.
-async fn closed_after(mut stream: TcpStream) -> (Duration, Vec<u8>) {
-    let (began, mut said) = (Instant::now(), Vec::new());
-    let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut said)).await;
+/// How long after `began` the server closes, and what it sends before.
+async fn closed_after(began: Instant, mut stream: TcpStream) -> (Duration, Vec<u8>) {
+    let mut said = Vec::new();
+    let read = tokio::time::timeout(WAIT_LIMIT, stream.read_to_end(&mut said)).await;
     let _ = read.expect("the connection is never closed");
     (began.elapsed(), said)
 }

@@ -1,7 +1,5 @@
 //! HTTP/2 with prior knowledge: the same answers, many at once on one connection.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures_util::future::join_all;
 use h2::client::{ResponseFuture, SendRequest};
@@ -10,6 +8,7 @@ use http::{HeaderMap, Method, Request, Version};
 use tokio::net::TcpStream;
 use webhook_assets::AssetRef;
 
+use crate::support::waiting::WAIT_LIMIT;
 use crate::support::{ABSENT, CALL, Plan, Site, noise, recording, store_of_one, transcript};
 
 /// A connection that opens streams.
@@ -198,9 +197,7 @@ async fn an_authority_with_a_user_is_400() {
         if target.parse::<http::Uri>().is_err() {
             continue;
         }
-        let answer =
-            tokio::time::timeout(Duration::from_secs(5), received(connection.send("GET", &target, &[])))
-                .await;
+        let answer = tokio::time::timeout(WAIT_LIMIT, received(connection.send("GET", &target, &[]))).await;
         match answer.unwrap() {
             Ok(answer) => assert_eq!((answer.status, answer.code().as_str()), (400, "bad_request"), "{user}"),
             Err(error) => assert_eq!(error.reason(), Some(Reason::PROTOCOL_ERROR), "{user}"),
@@ -273,7 +270,7 @@ async fn a_stream_that_is_left_open_is_answered_at_once() {
     let mut connection = Connection::to(&site).await;
     let request = Request::get(format!("http://localhost{}", site.recording()));
     let (response, body) = connection.0.send_request(request.body(()).unwrap(), false).unwrap();
-    let answer = tokio::time::timeout(Duration::from_secs(4), response).await.expect("a body is waited for");
+    let answer = tokio::time::timeout(WAIT_LIMIT, response).await.expect("a body is waited for");
     assert_eq!(answer.unwrap().status(), 200);
     drop(body);
 }

@@ -13,6 +13,7 @@ use webhook_assets::keys::{EditError, create_file, edit_file};
 use webhook_assets::signed_url::{KeyEntry, KeyringFile};
 use webhook_assets::{AssetRef, Keyring};
 
+use crate::support::waiting::until;
 use crate::support::{Answer, CALL, Client, DAY, NOW, Plan, Site, recording};
 
 /// A keyring file in a temporary folder.
@@ -81,13 +82,8 @@ fn ids(site: &Site) -> String {
 
 /// Waits until the keyring in force is this one; without the bell the watcher reads once a second.
 async fn in_force(site: &Site, wanted: &str) {
-    let arrived = async {
-        while ids(site) != wanted {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let waited = tokio::time::timeout(Duration::from_secs(4), arrived).await;
-    assert!(waited.is_ok(), "{} in force, not {wanted}", ids(site));
+    let arrived = async || (ids(site) == wanted).then_some(());
+    until(arrived, || format!("{} in force, not {wanted}", ids(site))).await;
 }
 
 fn in_seconds(seconds: u64) -> UnixSeconds {
@@ -237,14 +233,8 @@ async fn links_of_a_key_that_is_retired_now_are_refused_and_others_are_not() {
 
 /// The answer after the bell: the test edits the file twice, and the watcher may have read it in between.
 async fn settled_answer(site: &Site, target: &str) -> Answer {
-    for _ in 0..400 {
-        let answer = site.get(target, &[]).await;
-        if answer.status != 200 {
-            return answer;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    site.get(target, &[]).await
+    let refused = async || Some(site.get(target, &[]).await).filter(|answer| answer.status != 200);
+    until(refused, || "the link opens as before".to_owned()).await
 }
 
 #[tokio::test]
@@ -307,15 +297,12 @@ async fn a_bad_new_file_leaves_the_old_keyring_in_force() {
 /// Waits until at least `wanted` reloads have failed.
 async fn failed_reloads(site: &Site, wanted: usize) {
     let sample = "webhook_assets_keyring_reloads_total{operation=\"reload\",result=\"failed\"} ";
-    for _ in 0..400 {
+    let tried = async || {
         let page = site.metrics.render();
         let count = page.lines().find_map(|line| line.strip_prefix(sample)).unwrap_or("0");
-        if count.parse::<usize>().unwrap() >= wanted {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("the reload was not tried");
+        (count.parse::<usize>().unwrap() >= wanted).then_some(())
+    };
+    until(tried, || "the reload was not tried".to_owned()).await;
 }
 
 #[tokio::test]

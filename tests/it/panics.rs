@@ -8,6 +8,7 @@ use webhook_assets::webhook::{CompletedCall, HeaderChanges};
 use crate::support::http2::Http2;
 use crate::support::receiver::Receiver;
 use crate::support::stores::{Fault, FaultyStore};
+use crate::support::waiting::until;
 use crate::support::{CALL, Plan, Site, sample_store};
 
 /// A sample of the metrics page.
@@ -19,13 +20,8 @@ fn sample(site: &Site, name: &str) -> f64 {
 
 /// Waits until a sample of the metrics page has this value.
 async fn becomes(site: &Site, name: &str, value: f64) {
-    for _ in 0..400 {
-        if (sample(site, name) - value).abs() < 0.5 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("{name} is {}, not {value}", sample(site, name));
+    let is_so = async || ((sample(site, name) - value).abs() < 0.5).then_some(());
+    until(is_so, || format!("{name} is {}, not {value}", sample(site, name))).await;
 }
 
 /// `store::catch_panic` turns the panic into an answer: no task ends, and no connection.
@@ -101,15 +97,11 @@ async fn an_attempt_that_panics_returns_its_permit_and_is_made_again() {
     sender.wake();
     receiver.wait_for(4).await;
     for id in ids {
-        let state = || async { sender.ledger().delivery("acme", &id).await.unwrap().unwrap().0 };
-        let mut delivery = state().await;
-        for _ in 0..400 {
-            if delivery.state == DeliveryState::Delivered {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-            delivery = state().await;
-        }
-        assert_eq!((delivery.state, delivery.attempts), (DeliveryState::Delivered, 1), "{id}");
+        let delivered = async || {
+            let (delivery, _) = sender.ledger().delivery("acme", &id).await.unwrap().unwrap();
+            (delivery.state == DeliveryState::Delivered).then_some(delivery)
+        };
+        let delivery = until(delivered, || format!("{id} is not delivered")).await;
+        assert_eq!(delivery.attempts, 1, "{id}");
     }
 }

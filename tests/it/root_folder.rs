@@ -5,15 +5,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use webhook_assets::AssetRef;
 
+use crate::support::waiting::until;
 use crate::support::{CALL, Plan, Site};
-
-/// The gateway sees a change within seconds; this is long enough on a busy machine too.
-const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
 /// A folder above the root, so that the test can move the root.
 struct Tree {
@@ -76,15 +73,8 @@ async fn recording_answer(site: &Site) -> Result<u8, u16> {
 
 /// Requests the recording without pause, as clients do, until the answer is the expected one.
 async fn wait_for(site: &Site, expected: Result<u8, u16>) {
-    let started = Instant::now();
-    loop {
-        let now = recording_answer(site).await;
-        if now == expected {
-            return;
-        }
-        assert!(started.elapsed() < WAIT_LIMIT, "{now:?} is still not {expected:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let is_so = async || (recording_answer(site).await == expected).then_some(());
+    until(is_so, || format!("the answer is not {expected:?}")).await;
 }
 
 async fn readiness(site: &Site) -> u16 {
@@ -92,11 +82,8 @@ async fn readiness(site: &Site) -> u16 {
 }
 
 async fn becomes_ready(site: &Site, expected: u16) {
-    let started = Instant::now();
-    while readiness(site).await != expected {
-        assert!(started.elapsed() < WAIT_LIMIT, "/readyz is not {expected}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let is_so = async || (readiness(site).await == expected).then_some(());
+    until(is_so, || format!("/readyz is not {expected}")).await;
 }
 
 #[tokio::test]

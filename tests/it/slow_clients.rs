@@ -8,6 +8,7 @@ use webhook_assets::AssetRef;
 use crate::support::http2::{Http2, read};
 use crate::support::slow_client::SlowClient;
 use crate::support::stores::Fault;
+use crate::support::waiting::{WAIT_LIMIT, until};
 use crate::support::{Answer, CALL, Plan, Site, noise, store_of_one};
 
 /// Larger than what the kernel holds between server and client.
@@ -25,35 +26,21 @@ async fn strict_site() -> Site {
     plan.start().await
 }
 
-/// Waits until the metrics page has this line.
-async fn counted(site: &Site, line: &str) {
-    for _ in 0..100 {
-        if site.metrics.render().lines().any(|found| found == line) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("no {line} in {}", site.metrics.render());
-}
-
-async fn nothing_in_flight(site: &Site) {
-    counted(site, "webhook_assets_requests_in_flight 0").await;
-}
-
 #[tokio::test]
 async fn a_client_that_stops_reading_is_disconnected_after_the_stall_timeout() {
     let site = strict_site().await;
+    let began = Instant::now();
     let mut client = SlowClient::get(site.address, &site.recording(), &[]).await;
     client.read_the_head().await;
-    let began = Instant::now();
-    nothing_in_flight(&site).await;
+    site.is_idle().await;
     let after = began.elapsed();
-    assert!(after > STALL * 3 / 4 && after < STALL * 3, "{after:?}");
+    // The other deadlines are longer than a minute.
+    assert!(after > STALL && after < WAIT_LIMIT / 2, "{after:?}");
     client.read_to_the_end().await;
     assert!(!Answer::parse_loosely(&client.bytes, false).0.complete, "a part is never taken for the whole");
-    counted(&site, "webhook_assets_bodies_total{asset=\"recording\",ending=\"client_stalled\"} 1").await;
-    counted(&site, "webhook_assets_connections_cut_total{reason=\"stalled\"} 1").await;
-    counted(&site, "webhook_assets_connections 0").await;
+    site.counts("webhook_assets_bodies_total{asset=\"recording\",ending=\"client_stalled\"} 1").await;
+    site.counts("webhook_assets_connections_cut_total{reason=\"stalled\"} 1").await;
+    site.counts("webhook_assets_connections 0").await;
 }
 
 #[tokio::test]
@@ -64,7 +51,7 @@ async fn a_client_that_drips_is_disconnected_too() {
     let (mut reads, began) = (0, Instant::now());
     while client.read_some().await {
         reads += 1;
-        assert!(began.elapsed() < Duration::from_secs(30), "it drips for ever");
+        assert!(began.elapsed() < WAIT_LIMIT, "it drips for ever");
         tokio::time::sleep(Duration::from_millis(800)).await;
     }
     assert!(reads > 1, "{reads}");
@@ -76,7 +63,8 @@ async fn a_slow_phone_gets_everything() {
     let bytes = noise(700_000);
     let mut plan = Plan::on(store_of_one(AssetRef::recording(CALL), bytes.clone()).await);
     plan.server.stall_timeout = STALL;
-    plan.server.slowest_client = 32 * 1_024;
+    // The phone takes some fifty times as much, so that it is fast enough on a busy machine too.
+    plan.server.slowest_client = 2 * 1_024;
     let site = plan.start().await;
     let mut client = SlowClient::get(site.address, &site.recording(), &[]).await;
     let began = Instant::now();
@@ -104,25 +92,27 @@ async fn a_slow_store_is_not_the_clients_fault() {
         "the client was disconnected: {:?}",
         began.elapsed()
     );
-    counted(&site, "webhook_assets_bodies_total{asset=\"recording\",ending=\"store_failed\"} 1").await;
+    site.counts("webhook_assets_bodies_total{asset=\"recording\",ending=\"store_failed\"} 1").await;
 }
 
 #[tokio::test]
 async fn a_stream_that_is_not_read_is_reset_and_the_others_go_on() {
+    const RESET: &str = "webhook_assets_bodies_total{asset=\"recording\",ending=\"client_stalled\"} 1";
+
     let site = strict_site().await;
     let mut connection = Http2::roomy(site.address).await;
     let link = site.recording();
     let lying = connection.get(&link, &[]).await;
-    let began = Instant::now();
-    while began.elapsed() < 2 * STALL {
+    let mut other_streams_go_on = async || {
         let other = connection.get(&link, &[("range", "bytes=0-999")]).await;
         assert_eq!(read(other.into_body()).await.0, noise(1_000));
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+        site.metrics.render().contains(RESET).then_some(())
+    };
+    until(&mut other_streams_go_on, || "the stream is not reset".to_owned()).await;
+    other_streams_go_on().await;
     let (some, reset) = read(lying.into_body()).await;
     assert!(some.len() < SIZE && reset.is_some(), "{} bytes, {reset:?}", some.len());
-    counted(&site, "webhook_assets_bodies_total{asset=\"recording\",ending=\"client_stalled\"} 1").await;
-    nothing_in_flight(&site).await;
+    site.is_idle().await;
 }
 
 #[tokio::test]
@@ -138,11 +128,11 @@ async fn an_http_2_connection_that_is_not_read_is_disconnected() {
         requests = requests.ready().await.unwrap();
         drop(tokio::spawn(requests.send_request(request, true).unwrap().0));
     }
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    site.counts("webhook_assets_requests_in_flight 20").await;
     // From now on the client reads nothing from the socket.
     connection.abort();
-    nothing_in_flight(&site).await;
-    counted(&site, "webhook_assets_connections 0").await;
+    site.is_idle().await;
+    site.counts("webhook_assets_connections 0").await;
 }
 
 #[tokio::test]
@@ -154,6 +144,6 @@ async fn a_client_that_vanishes_in_the_middle_leaves_nothing_behind() {
     reader.read_exact(&mut some).await.unwrap();
     // The client closes half of the connection and never reads the other half.
     drop(writer);
-    nothing_in_flight(&site).await;
-    counted(&site, "webhook_assets_connections 0").await;
+    site.is_idle().await;
+    site.counts("webhook_assets_connections 0").await;
 }

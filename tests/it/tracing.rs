@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
@@ -10,6 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use crate::broken_bucket::plan_on;
 use crate::support::bucket::{Act, Bucket};
 use crate::support::collector::{Collector, Span, text, tracing_to};
+use crate::support::waiting::until;
 use crate::support::{Plan, Site, recording, transcript};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -245,16 +245,6 @@ fn counted(site: &Site, result: &str) -> u64 {
     page.lines().find_map(|line| line.strip_prefix(&series)).unwrap().parse().unwrap()
 }
 
-async fn until(met: impl Fn() -> bool) {
-    for _ in 0..3_000 {
-        if met() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("it never came to that");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_fails_costs_spans_and_nothing_else() {
     let collector = Collector::start();
@@ -270,7 +260,8 @@ async fn a_collector_that_fails_costs_spans_and_nothing_else() {
     assert_eq!(counted(&site, "exported"), 0);
     // The exporter keeps what the collector would not accept yet.
     collector.answer(200);
-    until(|| counted(&site, "exported") + counted(&site, "lost") == 2 * REQUESTS).await;
+    let all = async || (counted(&site, "exported") + counted(&site, "lost") == 2 * REQUESTS).then_some(());
+    until(all, || "not every span is counted".to_owned()).await;
     let exported = counted(&site, "exported");
     assert_eq!(collector.spans_when(|spans| spans.len() as u64 >= exported).len() as u64, exported);
     assert!(exported >= 512);
@@ -279,7 +270,8 @@ async fn a_collector_that_fails_costs_spans_and_nothing_else() {
     collector.answer(400);
     let (lost, asked) = (counted(&site, "lost"), collector.requests.load(Ordering::SeqCst));
     site.head(&link, &[]).await;
-    until(|| counted(&site, "lost") == lost + 2).await;
+    let both = async || (counted(&site, "lost") == lost + 2).then_some(());
+    until(both, || "the spans are not lost".to_owned()).await;
     assert_eq!(collector.requests.load(Ordering::SeqCst), asked + 1);
 }
 

@@ -23,14 +23,13 @@ use webhook_assets::webhook::{
     UrlRules,
 };
 
+use crate::support::waiting::WAIT_LIMIT;
+
 const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const INSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 /// The timeout of attempts that should time out; others have ten seconds.
 const SHORT: Duration = Duration::from_millis(400);
-
-/// After this long a test fails as hanging.
-const HANGS: Duration = Duration::from_secs(8);
 
 /// A receiver that treats every connection alike, and counts them.
 struct Receiver {
@@ -153,7 +152,7 @@ async fn post(poster: &Poster, text: &str) -> Exchange {
     let mut headers = HeaderMap::new();
     headers.insert("x-webhook-signature", HeaderValue::from_static("00ff"));
     let posted = poster.post("acme", &url, headers, Bytes::from_static(b"{\"test\":true}"));
-    tokio::time::timeout(HANGS, posted).await.expect("the attempt ends")
+    tokio::time::timeout(WAIT_LIMIT, posted).await.expect("the attempt ends")
 }
 
 async fn error_of(poster: &Poster, url: &str) -> PostError {
@@ -215,8 +214,8 @@ async fn a_silent_receiver_times_out_and_loses_its_connection() {
     .await;
     let exchange = post(&poster_with_short_timeout(), &receiver.url()).await;
     assert_eq!(exchange.result.unwrap_err(), timed_out(Phase::Response));
-    assert!(exchange.took >= SHORT && exchange.took < HANGS, "{:?}", exchange.took);
-    let closed = tokio::time::timeout(HANGS, told.recv()).await.unwrap();
+    assert!(exchange.took >= SHORT && exchange.took < WAIT_LIMIT, "{:?}", exchange.took);
+    let closed = tokio::time::timeout(WAIT_LIMIT, told.recv()).await.unwrap();
     assert_eq!(closed, Some(true));
 }
 
@@ -260,7 +259,7 @@ async fn a_long_body_is_cut_and_its_connection_closed() {
     .await;
     let answer = post(&poster(), &endless.url()).await.result.unwrap();
     assert_eq!(answer.excerpt, "x".repeat(4096));
-    tokio::time::timeout(HANGS, told.recv()).await.expect("the receiver is cut off");
+    tokio::time::timeout(WAIT_LIMIT, told.recv()).await.expect("the receiver is cut off");
 
     let mut five_megabytes = b"HTTP/1.1 200 OK\r\nContent-Length: 5000000\r\n\r\n".to_vec();
     five_megabytes.resize(five_megabytes.len() + 5_000_000, b'y');

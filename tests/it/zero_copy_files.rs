@@ -16,6 +16,7 @@ use crate::support::client::request_head;
 use crate::support::requests::{each_follows_each, expect};
 use crate::support::slow_client::SlowClient;
 use crate::support::tls::{Pair, connect, trusting};
+use crate::support::waiting::until;
 use crate::support::{ABSENT, Answer, CALL, Plan, Site, downloads_at_once, http2, noise, transcript};
 
 /// Longer than a batch and a last one, and no multiple of anything.
@@ -188,17 +189,9 @@ async fn an_abandoned_file_counts_no_more_bytes_than_the_kernel_took() {
         eprintln!("skipped: the kernel does not tell how much it holds");
         return;
     };
-    for _ in 0..400 {
-        let metrics = site.metrics.render();
-        let line = metrics.lines().find(|line| line.starts_with("webhook_assets_sent_bytes_total"));
-        if let Some(sent) = line.and_then(|line| line.rsplit(' ').next()) {
-            let sent: u64 = sent.parse().unwrap();
-            if sent > 0 {
-                assert!(sent < LONG, "{sent} of {LONG}, {taken} in the kernel");
-                return;
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("the download was never counted: {}", site.metrics.render());
+    let counted = async || {
+        Some(sum_of(&site.metrics.render(), "webhook_assets_sent_bytes_total")).filter(|sent| *sent > 0)
+    };
+    let sent = until(counted, || "the download is not counted".to_owned()).await;
+    assert!(sent < LONG, "{sent} of {LONG}, {taken} in the kernel");
 }

@@ -39,17 +39,6 @@ async fn download(site: &Site) -> Answer {
     Answer::parse_loosely(&site.client().exchange(request.as_bytes()).await, false).0
 }
 
-/// Waits until the metrics page has this line.
-async fn counted(site: &Site, line: &str) {
-    for _ in 0..200 {
-        if site.metrics.render().lines().any(|found| found == line) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("no {line} in {}", site.metrics.render());
-}
-
 #[tokio::test]
 async fn answers_of_every_kind_on_one_connection_are_byte_exact() {
     let (_bucket, site) = relaying().await;
@@ -145,7 +134,7 @@ async fn each_resumption_requests_only_the_missing_bytes() {
     assert_eq!(ranges.len(), 3);
     assert!(ranges[1].contains(&format!("range: bytes=1000000-{last}\r\n")), "{}", ranges[1]);
     assert!(ranges[2].contains(&format!("range: bytes=1500000-{last}\r\n")), "{}", ranges[2]);
-    counted(&site, "webhook_assets_store_resumed_total 2").await;
+    site.counts("webhook_assets_store_resumed_total 2").await;
 }
 
 #[tokio::test]
@@ -158,7 +147,7 @@ async fn a_body_that_cannot_be_completed_breaks_the_connection() {
         let answer = download(&site).await;
         assert_eq!((answer.status, answer.complete), (200, false), "{act:?}");
         assert!(noise(LENGTH).starts_with(&answer.body), "{act:?}: wrong bytes");
-        counted(&site, "webhook_assets_bodies_total{asset=\"recording\",ending=\"store_failed\"} 1").await;
+        site.counts("webhook_assets_bodies_total{asset=\"recording\",ending=\"store_failed\"} 1").await;
     }
 }
 
@@ -188,7 +177,7 @@ async fn a_client_that_reads_nothing_holds_the_store_back() {
     assert_eq!(bucket.whole.load(Ordering::SeqCst), 0, "the store sends no more than the client reads");
     client.read_to_the_end().await;
     assert!(Answer::parse(&client.bytes, false).0.body == noise(LONG));
-    counted(&site, &format!("webhook_assets_sent_bytes_total{{asset=\"recording\"}} {LONG}")).await;
+    site.counts(&format!("webhook_assets_sent_bytes_total{{asset=\"recording\"}} {LONG}")).await;
 }
 
 #[tokio::test]
@@ -201,7 +190,7 @@ async fn a_client_that_disconnects_early_is_counted_and_harms_no_other() {
         client.read_the_head().await;
         drop(client);
         let left = "webhook_assets_bodies_total{asset=\"recording\",ending=\"client_left\"}";
-        counted(&site, &format!("{left} {at}")).await;
+        site.counts(&format!("{left} {at}")).await;
     }
     let sent = site.metrics.render();
     let sent = sent

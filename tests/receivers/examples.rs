@@ -41,7 +41,7 @@ fn the_receiver_of_the_examples_downloads_what_the_sender_sends() {
     sender.point_at(&url);
     let delivery = sender.deliver("call-1", Some(CALL));
     let event = |line: &str| line.split(": call ").next().unwrap().to_owned();
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + Duration::from_secs(60);
     while names(folder.path()).len() < 3 {
         assert!(Instant::now() < end, "not downloaded: {:?}", names(folder.path()));
         std::thread::sleep(Duration::from_millis(20));

@@ -15,7 +15,7 @@ use webhook_assets::webhook::{CompletedCall, EventType, Links, Message, Signing,
 use crate::interpreter::root;
 
 /// How long a test waits for an event that must happen.
-const WAIT_LIMIT: Duration = Duration::from_secs(20);
+const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// A running program; the test reads its standard output line by line. Dropping it closes its standard input, and kills
 /// it if it has not ended within its grace period.

@@ -10,7 +10,7 @@ use super::scopes::TokenSite;
 use super::{AdminSite, JSON, TOKEN, bearing, webhooks, wish};
 use crate::support::receiver::{Reaction, Receiver};
 use crate::support::stores::{Fault, FaultyStore};
-use crate::support::{CALL, NOW, Plan, sample_store};
+use crate::support::{CALL, NOW, Plan, sample_store, waiting};
 
 /// A metrics page, parsed as strictly as OpenMetrics 1.0 is written.
 #[derive(Debug, Default)]
@@ -148,13 +148,8 @@ async fn page(api: &AdminSite) -> Page {
 
 /// Does something and returns by how much each series moved, once the last of `until` has moved.
 async fn moved(api: &AdminSite, before: &Page, until: &str) -> impl Fn(&str) -> f64 {
-    for _ in 0..200 {
-        if page(api).await.value(until) > before.value(until) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    let after = page(api).await;
+    let has_moved = async || Some(page(api).await).filter(|page| page.value(until) > before.value(until));
+    let after = waiting::until(has_moved, || format!("{until} does not move")).await;
     let before: BTreeMap<String, f64> = before
         .families
         .values()
@@ -220,7 +215,8 @@ const FAMILIES: [(&str, &str); 49] = [
 async fn the_metrics_page_is_strict_openmetrics_with_every_family() {
     let store = FaultyStore::around(sample_store().await);
     let sender = Some(webhooks::alerting(&Receiver::willing().await));
-    let api = AdminSite::of(Plan { objects: store.clone(), sender, ..Plan::sending().await }).await;
+    let plan = Plan { objects: store.clone(), sender, ..Plan::sending().await.soon_out_of_patience() };
+    let api = AdminSite::of(plan).await;
     // Families without a sample are not shown, so the test makes everything happen once.
     api.site.get(&api.site.recording(), &[]).await;
     api.mint(&wish("recording")).await;
@@ -254,16 +250,13 @@ async fn hold_an_endpoint(api: &AdminSite) {
     failing.wait_for(30).await;
     let held = "webhook_assets_webhook_endpoint_changes_total{change=\"held\"}";
     let alerted = "webhook_assets_webhook_alerts_total{result=\"delivered\"}";
-    for _ in 0..200 {
+    let is_so = async || {
         let page = page(api).await;
-        if page.value(held) > 0.0 && page.value(alerted) > 0.0 {
-            return;
-        }
         api.site.clock.advance(Duration::from_secs(10));
         api.site.sender.as_ref().unwrap().wake();
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("nothing was held");
+        (page.value(held) > 0.0 && page.value(alerted) > 0.0).then_some(())
+    };
+    waiting::until(is_so, || "nothing was held".to_owned()).await;
 }
 
 #[tokio::test]

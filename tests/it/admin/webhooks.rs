@@ -16,7 +16,7 @@ use webhook_assets::webhook::{AlertFormat, CompletedCall, WebhookSecret};
 use super::AdminSite;
 use crate::support::receiver::{Reaction, Receiver};
 use crate::support::webhooks::alerts_to;
-use crate::support::{CALL, Site, sending};
+use crate::support::{CALL, Site, sending, waiting};
 
 /// The body that hands in the sample call.
 pub fn call(workspace: &str, id: &str) -> Value {
@@ -48,14 +48,8 @@ fn without(body: &Value, pointer: &str) -> Value {
 /// Waits until a delivery is in this state.
 pub async fn until(api: &AdminSite, workspace: &str, delivery: &str, status: &str) -> Value {
     let path = format!("/v1/workspaces/{workspace}/deliveries/{delivery}");
-    for _ in 0..400 {
-        let shown = api.get(&path).await.json();
-        if shown["status"] == status {
-            return shown;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("{delivery} is {}, not {status}", api.get(&path).await.json());
+    let is_so = async || Some(api.get(&path).await.json()).filter(|shown| shown["status"] == status);
+    waiting::until(is_so, || format!("{delivery} is not {status}")).await
 }
 
 /// The id of a delivery that is pending its next attempt.

@@ -9,7 +9,7 @@ use webhook_assets::store::SAMPLE;
 
 use super::{Home, Ran, Server, eventually};
 use crate::support::client::request_head;
-use crate::support::process::WAIT_LIMIT;
+use crate::support::waiting::WAIT_LIMIT;
 use crate::support::{Answer, CALL, recording, transcript};
 
 /// `demo` in an empty folder.

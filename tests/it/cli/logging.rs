@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, PipeReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use webhook_assets::AssetRef;
@@ -145,12 +145,11 @@ fn a_store_that_failed_is_used_again_while_the_log_is_not_read() {
     for _ in 0..8 {
         assert_eq!(get(server.gateway, &link).status, 503);
     }
-    assert_eq!(metric(server.admin, "webhook_assets_store_up"), 0.0);
+    let down = || (metric(server.admin, "webhook_assets_store_up") == 0.0).then_some(());
+    eventually(down, || "the store is said to be well".to_owned());
     bucket.play(&[], Act::Serve);
-    let well = Instant::now();
     let served = || (get(server.gateway, &link).status == 200).then_some(());
     eventually(served, || "503 for ever".to_owned());
-    assert!(well.elapsed() < Duration::from_secs(4), "{:?}", well.elapsed());
     assert_eq!(metric(server.admin, "webhook_assets_store_up"), 1.0);
     server.stops();
 }
@@ -163,10 +162,8 @@ fn a_replaced_keyring_is_loaded_while_the_log_is_not_read() {
         let old = home.link();
         home.run(&["keys", "new", "--keys", name]).succeeded();
         std::fs::rename(home.path(name), home.path("keys.json")).unwrap();
-        let replaced = Instant::now();
         let followed = || (get(server.gateway, &old).status == 403).then_some(());
         eventually(followed, || "the removed key is still honoured".to_owned());
-        assert!(replaced.elapsed() < Duration::from_secs(3), "{:?}", replaced.elapsed());
         assert_eq!(get(server.gateway, &home.link()).status, 200);
     }
     // The same holds for the certificate and all other reloads.
@@ -287,18 +284,20 @@ fn lines_logged_while_the_disk_is_full_are_written_afterwards() {
 #[test]
 fn a_log_that_is_not_read_does_not_delay_the_end() {
     let home = Home::ready();
+    // Nothing else ends the wait for the log while this test waits.
+    let serve = || {
+        let mut command = home.program(&["serve"]);
+        command.env("WEBHOOK_ASSETS_SERVER_DRAIN_TIMEOUT", "1h");
+        command
+    };
     for stderr in [Stdio::from(clogged().1), Stdio::from(full()), Stdio::from(broken())] {
-        let mut server = Mute::start(home.program(&["serve"]), stderr);
+        let mut server = Mute::start(serve(), stderr);
         assert_eq!(get(server.gateway, &home.link()).status, 200);
-        let began = Instant::now();
         server.stops();
-        assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     }
     let (_reader, writer) = clogged();
-    let mut server = Mute::start(home.program(&["serve"]), writer);
-    let began = Instant::now();
+    let mut server = Mute::start(serve(), writer);
     server.stops();
-    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
 
 use webhook_assets::AssetRef;
 
@@ -30,6 +29,15 @@ fn begin_download(home: &Home, server: &Server) -> (TcpStream, Vec<u8>) {
     stream.read_exact(&mut start).unwrap();
     assert!(start.starts_with(b"HTTP/1.1 200 "));
     (stream, start)
+}
+
+/// A server that drains for longer than a test waits.
+fn patient(home: &Home) -> Server {
+    let mut command = home.program(&["serve"]);
+    command.env("WEBHOOK_ASSETS_SERVER_DRAIN_TIMEOUT", "1h");
+    command.env("WEBHOOK_ASSETS_SERVER_IDLE_TIMEOUT", "1h");
+    command.env("WEBHOOK_ASSETS_SERVER_HEADER_TIMEOUT", "1h");
+    Server::start(command)
 }
 
 fn refuses_connections(server: &Server) -> Option<()> {
@@ -187,7 +195,7 @@ fn a_download_in_flight_is_completed_before_the_end() {
 #[test]
 fn an_idle_connection_does_not_delay_the_end() {
     let home = Home::ready();
-    let mut server = home.serve();
+    let mut server = patient(&home);
     let _silent = connect(&server);
     let mut kept = connect(&server);
     let link = home.link();
@@ -195,24 +203,20 @@ fn an_idle_connection_does_not_delay_the_end() {
     kept.write_all(head.as_bytes()).unwrap();
     let mut start = [0; 12];
     kept.read_exact(&mut start).unwrap();
-    let started = Instant::now();
     server.signal("TERM");
     assert_eq!(server.ended().code(), Some(0));
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
 #[test]
 fn a_second_signal_ends_at_once() {
     let home = Home::ready();
-    let mut server = home.serve();
+    let mut server = patient(&home);
     let (stream, _) = begin_download(&home, &server);
     server.signal("TERM");
     eventually(|| refuses_connections(&server), || "it still accepts connections".to_owned());
     assert!(server.is_running());
-    let started = Instant::now();
     server.signal("TERM");
     assert_eq!(server.ended().code(), Some(143));
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     server.logs("second signal");
     drop(stream);
 }

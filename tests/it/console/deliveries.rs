@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{ConsoleSite, FORM, Guest, ORIGIN, call, text};
 use crate::support::receiver::{Reaction, Receiver};
+use crate::support::waiting::until;
 
 const LIST: &str = "/console/w/acme/deliveries";
 
@@ -40,17 +41,8 @@ async fn the_list_says_whom_a_call_was_with_what_came_of_it_and_whether_it_was_f
     let sent = receiver.received()[0].json();
     let link = sent["call"]["recording_url"].as_str().unwrap();
     console.site.get(link.strip_prefix(console.site.base.origin()).unwrap(), &[]).await;
-    let fetched = async || {
-        for _ in 0..200 {
-            let page = text(&guest.get(LIST).await);
-            if page.contains(">Fetched</td>") {
-                return true;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
-        }
-        false
-    };
-    assert!(fetched().await);
+    let fetched = async || text(&guest.get(LIST).await).contains(">Fetched</td>").then_some(());
+    until(fetched, || "the list does not say that it was fetched".to_owned()).await;
     // A failure of the network is told in words, in both languages.
     let guest = console.guest("other", true).await;
     let page = text(&guest.get("/console/w/other/deliveries?lang=en").await);

@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 
 use super::{ConsoleSite, Guest, call, text};
 use crate::support::receiver::{Reaction, Receiver};
+use crate::support::waiting::{WAIT_LIMIT, until};
 use crate::support::{Answer, request_head};
 
 const EVENTS: (&str, &str) = ("Accept", "text/event-stream");
@@ -37,7 +38,7 @@ impl EventStream {
 
     async fn read(&mut self) -> bool {
         let mut bytes = [0; 1024];
-        let read = tokio::time::timeout(Duration::from_secs(30), self.connection.read(&mut bytes));
+        let read = tokio::time::timeout(WAIT_LIMIT, self.connection.read(&mut bytes));
         let read = read.await.expect("an event").unwrap();
         self.received.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
         read > 0
@@ -97,15 +98,9 @@ async fn a_page_hears_when_it_has_changed_until_nothing_changes_any_more() {
     let delivery = accepted["deliveries"][0].as_str().unwrap();
     let guest = console.guest("acme", true).await;
     let path = format!("/console/w/acme/deliveries/{delivery}");
-    let mut page = String::new();
-    for _ in 0..400 {
-        page = text(&guest.get(&path).await);
-        if page.contains("503") {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    assert!(page.contains("503") && page.contains(" data-live"), "{page}");
+    let failed = async || Some(text(&guest.get(&path).await)).filter(|page| page.contains("503"));
+    let page = until(failed, || "the page does not show the first attempt".to_owned()).await;
+    assert!(page.contains(" data-live"), "{page}");
     let mut of_delivery = EventStream::open(&guest, &path).await;
     let mut of_list = EventStream::open(&guest, "/console/w/acme/deliveries").await;
     console.site.clock.advance(Duration::from_secs(60));
@@ -125,9 +120,9 @@ async fn time_and_other_workspaces_change_no_page() {
     console.endpoint("acme", &receiver, "mine").await;
     console.delivery(&call("acme", "call-1"), "delivered").await;
     let guest = console.guest("acme", true).await;
-    // What the sender notes after a delivery is on disk.
-    tokio::time::sleep(Duration::from_secs(1)).await;
     let mut events = EventStream::open(&guest, "/console/w/acme").await;
+    // What the sender notes after a delivery may come first.
+    while events.next().await.as_deref() == Some("changed") {}
     for _ in 0..3 {
         console.site.clock.advance(Duration::from_secs(20));
         console.endpoint("other", &receiver, "theirs").await;
@@ -164,8 +159,9 @@ async fn events_end_when_the_program_stops() {
     let guest = console.guest("acme", false).await;
     let mut events = EventStream::open(&guest, "/console/w/acme").await;
     console.site.drain.begin();
-    let ended = tokio::time::timeout(Duration::from_millis(900), events.next()).await;
-    assert_eq!(ended, Ok(None), "earlier than the next look at the page");
+    // On a busy machine it was looked at once before. A stream that goes on has one event after the other.
+    let event = events.next().await;
+    assert!(event.is_none() || events.next().await.is_none(), "{event:?}");
     no_events(&guest, "/console/w/acme").await;
     assert_eq!(guest.get("/console/w/acme").await.status, 200);
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{ConsoleSite, Guest, text};
 use crate::support::receiver::Receiver;
+use crate::support::waiting::until;
 
 const PLATFORMS: [(&str, &str); 5] = [
     ("zapier", "call__recording_url"),
@@ -89,14 +90,8 @@ async fn three_steps_lead_from_no_webhook_to_a_test_and_the_fields_to_use() {
 }
 
 async fn delivered(guest: &Guest<'_>, path: &str) -> String {
-    for _ in 0..400 {
-        let page = text(&guest.get(path).await);
-        if page.contains(">Delivered</span>") {
-            return page;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
-    }
-    panic!("{path} is not delivered");
+    let shown = async || Some(text(&guest.get(path).await)).filter(|page| page.contains(">Delivered</span>"));
+    until(shown, || format!("{path} is not delivered")).await
 }
 
 #[tokio::test]

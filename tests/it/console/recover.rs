@@ -2,6 +2,7 @@
 
 use super::{ConsoleSite, call, text};
 use crate::support::receiver::Receiver;
+use crate::support::waiting::until;
 
 #[tokio::test]
 async fn what_was_delivered_but_not_fetched_is_counted_sent_again_and_watched() {
@@ -32,15 +33,11 @@ async fn what_was_delivered_but_not_fetched_is_counted_sent_again_and_watched() 
     let progress = sent.must("location").to_owned();
     assert!(progress.contains("&count=1&which=not-fetched"), "{progress}");
     receiver.wait_for(2).await;
-    for _ in 0..200 {
-        let page = text(&guest.get(&progress).await);
-        if page.contains("All of it was sent again") {
-            assert!(page.contains("1 arrived") && page.contains("0 failed again"), "{page}");
-            let shown = text(&guest.get(&format!("/console/w/acme/deliveries/{id}")).await);
-            assert!(shown.contains("Sent again") && shown.contains("_1_r1</p>"), "{shown}");
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
-    }
-    panic!("the recovery does not end");
+    let ended = async || {
+        Some(text(&guest.get(&progress).await)).filter(|page| page.contains("All of it was sent again"))
+    };
+    let page = until(ended, || "the recovery does not end".to_owned()).await;
+    assert!(page.contains("1 arrived") && page.contains("0 failed again"), "{page}");
+    let shown = text(&guest.get(&format!("/console/w/acme/deliveries/{id}")).await);
+    assert!(shown.contains("Sent again") && shown.contains("_1_r1</p>"), "{shown}");
 }

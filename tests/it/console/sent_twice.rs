@@ -9,6 +9,7 @@ use super::isolation::ROUTES;
 use super::{ConsoleSite, FORM, Guest, ORIGIN, TOKEN, call, cookie_of, text};
 use crate::support::Answer;
 use crate::support::receiver::Receiver;
+use crate::support::waiting::until;
 
 /// Every form of a workspace in an order in which each can be sent: its path, its values, the entries of the audit trail that it
 /// makes, and how many webhooks, deliveries and requests to the receiver there are more afterwards.
@@ -78,15 +79,12 @@ async fn state(console: &ConsoleSite, receiver: &Receiver) -> (Vec<String>, [i64
 
 /// The number of deliveries, after the last of them has ended.
 pub(super) async fn settled(console: &ConsoleSite) -> usize {
-    for _ in 0..400 {
+    let ended = async || {
         let found = console.api("GET", "/v1/workspaces/acme/deliveries?limit=100", &Value::Null).await;
         let found = found["deliveries"].as_array().unwrap();
-        if found.iter().all(|delivery| delivery["status"] == "delivered") {
-            return found.len();
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("a delivery does not end");
+        found.iter().all(|delivery| delivery["status"] == "delivered").then_some(found.len())
+    };
+    until(ended, || "a delivery does not end".to_owned()).await
 }
 
 /// Sends a form twice at the same moment, and then once more.

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use super::{ConsoleSite, Guest, call, text};
 use crate::support::receiver::{Reaction, Receiver};
+use crate::support::waiting::until;
+use crate::support::webhooks::settle;
 
 /// The names of the webhooks on a page, in order.
 fn names(page: &str) -> Vec<String> {
@@ -37,15 +39,13 @@ async fn those_that_fail_come_first_and_each_row_has_its_figures_in_words() {
     let accepted = console.api("POST", "/v1/calls", &call("acme", "call-2")).await;
     for delivery in accepted["deliveries"].as_array().unwrap() {
         let path = format!("/v1/workspaces/acme/deliveries/{}", delivery.as_str().unwrap());
-        for _ in 0..400 {
-            let status = console.api("GET", &path, &Value::Null).await["status"].clone();
-            if status != "queued" && status != "sending" && status != "waiting" {
-                break;
-            }
+        let ended = async || {
+            settle(console.site.sender.as_ref().unwrap()).await;
             console.site.clock.advance(std::time::Duration::from_secs(5));
-            console.site.sender.as_ref().unwrap().wake();
-            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
-        }
+            let status = console.api("GET", &path, &Value::Null).await["status"].clone();
+            (status != "queued" && status != "sending" && status != "waiting").then_some(())
+        };
+        until(ended, || format!("{path} does not end")).await;
     }
     let paused = add(&console, "paused.example.com", "A paused one").await;
     let paused = format!("/v1/workspaces/acme/endpoints/{paused}");

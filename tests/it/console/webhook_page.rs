@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{ConsoleSite, Guest, call, text};
 use crate::support::receiver::{Reaction, Receiver};
+use crate::support::waiting::until;
 
 /// A receiver that refuses until it is told to accept.
 async fn switchable() -> (Receiver, Arc<AtomicBool>) {
@@ -71,14 +72,10 @@ async fn a_failing_webhook_is_tried_once_and_what_failed_is_sent_again_once() {
     assert_eq!(guest.post(&format!("{path}/try"), "epoch=x").await.status, 400);
 
     // The webhook works again: what failed is offered without the reason.
-    let mut page = shown(&guest, &path).await;
-    for _ in 0..200 {
-        if !page.contains("Every attempt has failed since") {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-        page = shown(&guest, &path).await;
-    }
+    let works = async || {
+        Some(shown(&guest, &path).await).filter(|page| !page.contains("Every attempt has failed since"))
+    };
+    let page = until(works, || "the page says that it fails".to_owned()).await;
     assert!(page.contains("2 deliveries failed. They can be sent again, with fresh links."), "{page}");
     let recover = fields_of(&page, "/console/w/acme/recover");
     let counted = guest.post("/console/w/acme/recover", &format!("{recover}&count=1")).await;
@@ -121,15 +118,11 @@ async fn a_held_webhook_is_tried_at_once_with_what_waits() {
     console.api("POST", "/v1/calls", &call("acme", "call-of-hold")).await;
     let guest = console.guest("acme", false).await;
     let path = format!("/console/w/acme/webhooks/{id}");
-    let mut page = shown(&guest, &path).await;
-    for _ in 0..200 {
-        if page.contains("The next attempt is at") {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-        page = shown(&guest, &path).await;
-    }
-    assert!(page.contains("New deliveries have been waiting since"), "{page}");
+    let held = async || {
+        Some(shown(&guest, &path).await)
+            .filter(|page| page.contains("New deliveries have been waiting since"))
+    };
+    until(held, || "the page does not say that it is held".to_owned()).await;
     let waiting = console.api("POST", "/v1/calls", &call("acme", "call-3")).await;
     let page = shown(&guest, &path).await;
     assert!(page.contains(">Try it now<") && page.contains("Send the 2 that failed"), "{page}");
@@ -144,14 +137,10 @@ async fn a_held_webhook_is_tried_at_once_with_what_waits() {
     let tried = guest.post(&format!("{path}/try"), &fields_of(&page, &format!("{path}/try"))).await;
     assert!(tried.must("location").ends_with("?done=tried"), "{tried:?}");
     let delivery = waiting["deliveries"][0].as_str().unwrap();
-    for _ in 0..400 {
-        let path = format!("/v1/workspaces/acme/deliveries/{delivery}");
-        if console.api("GET", &path, &Value::Null).await["status"] == "delivered" {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("what waits is not delivered");
+    let path = format!("/v1/workspaces/acme/deliveries/{delivery}");
+    let delivered =
+        async || (console.api("GET", &path, &Value::Null).await["status"] == "delivered").then_some(());
+    until(delivered, || "what waits is not delivered".to_owned()).await;
 }
 
 #[tokio::test]

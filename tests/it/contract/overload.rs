@@ -1,11 +1,12 @@
 //! Too many requests in flight.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::io::AsyncReadExt;
 use webhook_assets::AssetRef;
 
 use super::{PROBLEM, assert_fields};
+use crate::support::waiting::{WAIT_LIMIT, until};
 use crate::support::{CALL, Plan, Site, noise, store_of_one};
 
 /// More than the buffers between server and client hold.
@@ -17,16 +18,11 @@ async fn site_with_one_permit() -> Site {
     plan.start().await
 }
 
-/// Waits until the permit is free again: the server notices a closed connection a moment later.
+/// The status once the permit is free again: the server notices a closed connection a moment later.
 async fn status_once_free(site: &Site) -> u16 {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    loop {
-        let answer = site.head(&site.recording(), &[]).await;
-        if answer.status != 503 || Instant::now() > deadline {
-            return answer.status;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let served =
+        async || Some(site.head(&site.recording(), &[]).await.status).filter(|status| *status != 503);
+    until(served, || "the permit is not given back".to_owned()).await
 }
 
 #[tokio::test]
@@ -41,7 +37,8 @@ async fn too_many_requests_in_flight_are_answered_503_with_retry_after_at_once()
         assert_fields(&answer, &[PROBLEM[0], PROBLEM[1], ("retry-after", "5")]);
     }
     assert_eq!(site.head(&site.recording(), &[]).await.status, 503);
-    assert!(asked.elapsed() < Duration::from_secs(1), "the refusal does not wait");
+    // The slow client keeps its permit for twice as long.
+    assert!(asked.elapsed() < WAIT_LIMIT, "the refusal waits for the permit");
     drop(slow);
 }
 

@@ -9,7 +9,7 @@ use crate::support::{Answer, CALL, Plan, Site, request_head, sample_store};
 async fn site_with(fault: Fault) -> Site {
     let store = FaultyStore::around(sample_store().await);
     store.set_fault(fault);
-    Plan::on(store).start().await
+    Plan::on(store).soon_out_of_patience().start().await
 }
 
 /// The answers to GET and to a range when the first byte never comes.

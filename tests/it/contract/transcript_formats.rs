@@ -322,7 +322,7 @@ async fn a_link_that_is_not_good_says_nothing_about_formats() {
 #[tokio::test]
 async fn a_store_that_breaks_off_is_answered_with_an_error_and_never_with_a_part_of_a_rendering() {
     let store = store_of_one(AssetRef::transcript(CALL), long_transcript(3_000).into()).await;
-    let site = Plan::on(store.clone()).start().await;
+    let site = Plan::on(store.clone()).soon_out_of_patience().start().await;
     for fault in [Fault::BreaksAfter(40_000), Fault::StallsAfter(40_000), Fault::EndsAfter(40_000)] {
         store.set_fault(fault);
         let answer = site.get(&link_as(&site, "txt"), &[]).await;

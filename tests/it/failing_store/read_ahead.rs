@@ -8,7 +8,7 @@ use super::get;
 use crate::support::http2::Http2;
 use crate::support::slow_client::{SlowClient, settled};
 use crate::support::stores::{Generated, generated_byte};
-use crate::support::{Answer, Plan};
+use crate::support::{Answer, Plan, SHORT};
 
 /// How many bytes a gateway may hold in its memory for a client that does not read: hyper's write buffer (64 KiB here,
 /// a setting), the chunk that did not fit and the next one of the body: some 100 KiB, whatever the object's size. The
@@ -63,12 +63,11 @@ async fn a_stalled_stream_of_http_2_holds_little_too() {
 #[tokio::test]
 async fn a_slow_client_never_triggers_the_stores_deadline() {
     let size = 8_000_000;
-    let site = Plan::on(Generated::of(size)).start().await;
+    let site = Plan::on(Generated::of(size)).soon_out_of_patience().start().await;
     let mut client = SlowClient::get(site.address, &site.recording(), &[]).await;
     client.read_the_head().await;
     for _ in 0..3 {
-        // The store may pause for 400 ms.
-        tokio::time::sleep(Duration::from_millis(700)).await;
+        tokio::time::sleep(2 * SHORT).await;
         for _ in 0..20 {
             client.read_some().await;
         }
@@ -83,10 +82,13 @@ async fn a_slow_client_never_triggers_the_stores_deadline() {
 /// The deadline limits each pause of the store, not their sum.
 #[tokio::test]
 async fn a_slow_store_within_its_deadline_is_waited_for() {
-    let size = 5 * 16 * 1024;
-    let site = Plan::on(Generated::with_pauses(size, Duration::from_millis(150))).start().await;
+    let size = 10 * 16 * 1024;
+    let mut plan = Plan::on(Generated::with_pauses(size, Duration::from_millis(250)));
+    plan.store.first_byte_timeout = Duration::from_secs(2);
+    plan.store.stall_timeout = Duration::from_secs(2);
+    let site = plan.start().await;
     let started = Instant::now();
     let answer = get(&site, &site.recording(), &[]).await;
     assert!(answer.complete && answer.body.len() as u64 == size);
-    assert!(started.elapsed() > Duration::from_millis(600), "the store made no pauses");
+    assert!(started.elapsed() > Duration::from_secs(2), "the store made no pauses");
 }

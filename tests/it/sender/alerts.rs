@@ -14,6 +14,7 @@ use webhook_assets::webhook::{AlertFormat, AlertKind, WebhookSecret, verify_plai
 
 use super::Sending;
 use crate::support::receiver::{Reaction, Received, Receiver};
+use crate::support::waiting::until;
 use crate::support::webhooks::alerts_to;
 use crate::support::{Plan, sending};
 
@@ -184,12 +185,7 @@ async fn an_endpoint_that_is_disabled_is_alerted_to_and_recovers_when_a_person_h
     let count =
         |kind: &str| alerting.alerts.received().iter().filter(|alert| alert.json()["type"] == kind).count();
     let arrives = async |kind: &str| {
-        for _ in 0..100 {
-            if count(kind) > 0 {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        until(async || (count(kind) > 0).then_some(()), || format!("no {kind}")).await;
         assert_eq!(count(kind), 1, "{kind}");
     };
     arrives("endpoint.disabled").await;
@@ -228,20 +224,15 @@ async fn a_storm_of_failed_deliveries_is_two_alerts_whose_numbers_add_up() {
     let exhausted = waiting.iter().filter(|stored| stored.alert.kind == AlertKind::Exhausted);
     assert_eq!(exhausted.map(|stored| stored.alert.count).sum::<u64>(), 60);
     alerting.sending.pass(INTERVAL);
-    let mut counted = 0;
-    for _ in 0..100 {
+    let all_are_counted = async || {
         let alerts = alerting.alerts.received();
         let exhausted =
             alerts.iter().map(Received::json).filter(|alert| alert["type"] == "delivery.exhausted");
         let counts: Vec<u64> = exhausted.map(|alert| alert["data"]["count"].as_u64().unwrap()).collect();
         assert!(counts.len() <= 4, "{counts:?}");
-        counted = counts.iter().sum();
-        if counted == 60 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert_eq!(counted, 60);
+        (counts.iter().sum::<u64>() == 60).then_some(())
+    };
+    until(all_are_counted, || "the numbers do not add up to 60".to_owned()).await;
 }
 
 #[tokio::test]
@@ -299,16 +290,18 @@ async fn while_the_receiver_of_alerts_is_down_customers_get_their_calls_and_the_
     .await;
     let alerting = Alerting::with(alerts, AlertFormat::Json).await;
     alerting.exhaust(&["call-1"]).await;
+    let stored = async || alerting.sending.sender.ledger().alerts(10).await.unwrap();
+    let tried = async |tries| {
+        let is_noted = async || (stored().await[0].tries == tries).then_some(());
+        until(is_noted, || format!("try {tries} is not noted")).await;
+    };
     for attempts in 1..=3 {
-        alerting.alerts.wait_for(attempts).await;
-        alerting.sending.settle().await;
+        tried(attempts).await;
         alerting.deliver(&format!("well-{attempts}")).await;
-        tokio::time::sleep(Duration::from_millis(300)).await;
         alerting.sending.pass(Duration::from_secs(4));
     }
-    alerting.alerts.wait_for(4).await;
+    tried(4).await;
     down.store(false, Ordering::Relaxed);
-    tokio::time::sleep(Duration::from_millis(300)).await;
     // Alerts have the long tail of the schedule.
     alerting.sending.pass(Duration::from_secs(6 * 60));
     let attempts = alerting.alerts.wait_for(5).await;
@@ -316,10 +309,9 @@ async fn while_the_receiver_of_alerts_is_down_customers_get_their_calls_and_the_
         assert_eq!(attempt.header("webhook-id"), attempts[0].header("webhook-id"));
         assert_eq!(attempt.body, attempts[0].body);
     }
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let stored = alerting.sending.sender.ledger().alerts(10).await.unwrap();
-    assert_eq!(stored.len(), 1);
-    assert_eq!((stored[0].state, stored[0].tries), (AlertState::Delivered, 5));
+    tried(5).await;
+    let stored = stored().await;
+    assert_eq!((stored.len(), stored[0].state), (1, AlertState::Delivered));
     let metrics = alerting.sending.site.admin().request("GET", "/metrics", &[], b"").await;
     let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
     assert!(metrics.contains("webhook_assets_webhook_alerts_total{result=\"delivered\"} 1"), "{metrics}");

@@ -12,6 +12,7 @@ use webhook_assets::webhook::HeaderChanges;
 
 use super::Sending;
 use crate::support::receiver::{Reaction, Receiver};
+use crate::support::waiting::until;
 
 /// A receiver that answers 503 until it recovers.
 pub(super) struct Outage {
@@ -44,12 +45,8 @@ impl Outage {
         sending.pass(Duration::from_secs(60));
         let retrying = sending.call("retrying").await.deliveries[0].clone();
         sending.until(&retrying, DeliveryState::Waiting).await;
-        for _ in 0..400 {
-            if outage.health().await.held_since.is_some() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
+        let held = async || outage.health().await.held_since;
+        until(held, || "the endpoint is not held".to_owned()).await;
         let waiting = sending.call("waiting").await.deliveries[0].clone();
         sending.until(&waiting, DeliveryState::Queued).await;
         (outage, [failed, retrying, waiting])
@@ -66,14 +63,11 @@ impl Outage {
 
     /// Waits until the endpoint's health is good.
     async fn until_good(&self) {
-        for _ in 0..400 {
+        let good = async || {
             let health = self.health().await;
-            if (health.failing_since, health.held_since, health.held_until) == (None, None, None) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-        panic!("its failures are not forgotten: {:?}", self.health().await);
+            ((health.failing_since, health.held_since, health.held_until) == (None, None, None)).then_some(())
+        };
+        until(good, || "its failures are not forgotten".to_owned()).await;
     }
 }
 
@@ -148,9 +142,11 @@ async fn retries_keep_their_schedule_while_the_breaker_is_open() {
     for (pause, attempts) in [(1, 2), (2, 3), (4, 4)] {
         assert_eq!(outage.sending.delivery(&retrying).await.attempts, attempts - 1);
         outage.sending.pass(Duration::from_secs(pause));
-        outage.sending.settle().await;
-        let delivery = outage.sending.delivery(&retrying).await;
-        assert_eq!(delivery.attempts, attempts, "{pause} s after a failure: {delivery:?}");
+        let is_made = async || {
+            let delivery = outage.sending.delivery(&retrying).await;
+            (delivery.attempts == attempts && delivery.state != DeliveryState::Sending).then_some(())
+        };
+        until(is_made, || format!("no attempt {pause} s after a failure")).await;
     }
     outage.sending.until(&retrying, DeliveryState::Failed).await;
     // A delivery that was not attempted yet waits only for the circuit breaker's pauses.
@@ -225,7 +221,7 @@ async fn each_action_on_a_held_endpoint_causes_an_attempt_at_once() {
 async fn late_answers_of_the_old_url_do_not_count_against_the_new_one() {
     let slow = Receiver::start(|_, _| Reaction::LateAnswer(Duration::from_millis(900), 500)).await;
     let sending = Sending::to(slow).await;
-    sending.call("call-1").await;
+    let late = sending.call("call-1").await.deliveries[0].clone();
     sending.receiver.wait_for(1).await;
     let url = Some(Receiver::willing().await.url("/"));
     let change = EndpointChange { url, ..EndpointChange::default() };
@@ -233,8 +229,8 @@ async fn late_answers_of_the_old_url_do_not_count_against_the_new_one() {
     ledger.change_endpoint("acme", &sending.endpoint.id, change).await.unwrap().unwrap();
     let arrived = sending.call("call-2").await.deliveries[0].clone();
     sending.until(&arrived, DeliveryState::Delivered).await;
+    sending.until(&late, DeliveryState::Waiting).await;
     sending.settle().await;
-    tokio::time::sleep(Duration::from_millis(1_200)).await;
     let endpoint = ledger.endpoint("acme", &sending.endpoint.id).await.unwrap().unwrap();
     assert_eq!((endpoint.health.failing_since, endpoint.failure), (None, None));
 }

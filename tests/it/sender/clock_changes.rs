@@ -9,6 +9,7 @@ use webhook_assets::ledger::{DeliveryState, EndpointChange, EndpointState};
 use super::Sending;
 use super::circuit_breaker::Outage;
 use crate::support::receiver::{Reaction, Receiver};
+use crate::support::waiting::until;
 use crate::support::{ABSENT, CALL};
 
 const HOUR: i64 = 3_600;
@@ -19,13 +20,9 @@ async fn set_clock(sending: &Sending, by: i64) {
     let now = sending.site.clock.now();
     sending.site.clock.set(UnixSeconds(now.0.checked_add_signed(by).unwrap()));
     sending.sender.wake();
-    for _ in 0..400 {
-        if sending.sender.now() == sending.site.clock.now_millis() {
-            return sending.settle().await;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("the sender does not follow the clock");
+    let follows = async || (sending.sender.now() == sending.site.clock.now_millis()).then_some(());
+    until(follows, || "the sender does not follow the clock".to_owned()).await;
+    sending.settle().await;
 }
 
 async fn failing_one_at_a_time() -> Sending {

@@ -6,6 +6,7 @@ use webhook_assets::ledger::{DeliveryState, EndpointChange, EndpointState, Recov
 
 use super::Sending;
 use crate::support::receiver::{Reaction, Received, Receiver};
+use crate::support::waiting::until;
 
 #[tokio::test]
 async fn events_for_a_paused_endpoint_wait_until_it_is_resumed() {
@@ -80,13 +81,8 @@ async fn an_endpoint_that_fails_for_a_minute_is_held_and_resumes_when_it_is_back
     well.store(true, std::sync::atomic::Ordering::Relaxed);
     sending.pass(Duration::from_secs(3_600));
     sending.until(&waiting, DeliveryState::Delivered).await;
-    for _ in 0..100 {
-        if health().await.failing_since.is_none() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("its failures are not forgotten: {:?}", health().await);
+    let forgotten = async || health().await.failing_since.is_none().then_some(());
+    until(forgotten, || "its failures are not forgotten".to_owned()).await;
 }
 
 #[tokio::test]

@@ -8,7 +8,9 @@ use webhook_assets::webhook::CompletedCall;
 
 use super::Sending;
 use crate::support::receiver::Receiver;
+use crate::support::waiting::until;
 use crate::support::{CALL, Plan};
+use std::collections::BTreeSet;
 
 fn completed(from: &str, to: &str, user: &str, prospect: &str) -> CompletedCall {
     CompletedCall::from_value(json!({
@@ -134,15 +136,10 @@ async fn calls_that_the_last_release_stored_are_indexed() {
     let plan = Plan { last_release: true, ..Plan::sending().await };
     let sending = Sending::of(plan, Receiver::willing().await).await;
     let number = CompletedCall::sample().numbers()[0].to_owned();
-    for _ in 0..400 {
-        let mut found = sending.found(&number, None).await;
-        found.sort();
-        found.dedup();
-        if found == ["call-1", "call-2"] {
-            assert_eq!(sending.sender.ledger().index_earlier_calls().await.unwrap(), 0);
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("{:?}", sending.found(&number, None).await);
+    let both = async || {
+        let found: BTreeSet<_> = sending.found(&number, None).await.into_iter().collect();
+        found.into_iter().eq(["call-1", "call-2"]).then_some(())
+    };
+    until(both, || "the earlier calls are not found".to_owned()).await;
+    assert_eq!(sending.sender.ledger().index_earlier_calls().await.unwrap(), 0);
 }

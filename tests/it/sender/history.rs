@@ -13,6 +13,7 @@ use webhook_assets::webhook::HeaderChanges;
 
 use super::Sending;
 use crate::support::receiver::{Reaction, Receiver};
+use crate::support::waiting::until;
 
 #[tokio::test]
 async fn the_history_knows_whether_links_were_followed() {
@@ -24,14 +25,11 @@ async fn the_history_knows_whether_links_were_followed() {
     assert_eq!(delivered.link_status(now).unwrap(), "never fetched, expires in 1 day");
     let link = body["call"]["recording_url"].as_str().unwrap();
     sending.site.get(link.strip_prefix(sending.site.base.origin()).unwrap(), &[]).await;
-    for _ in 0..100 {
+    let fetched = async || {
         let said = sending.delivery(&id).await.link_status(now).unwrap();
-        if said == "recording fetched, transcript not" {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("{:?}", sending.delivery(&id).await);
+        (said == "recording fetched, transcript not").then_some(())
+    };
+    until(fetched, || "the download is not recorded".to_owned()).await;
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use webhook_assets::ledger::{
 use super::{Sending, new_endpoint};
 use crate::support::CALL;
 use crate::support::receiver::{Received, Receiver};
+use crate::support::waiting::until;
 
 impl Sending {
     /// Follows a link of a webhook, as a receiver does that processes it.
@@ -34,13 +35,8 @@ impl Sending {
     /// Waits until these calls have that pick-up.
     async fn until_calls(&self, pick_up: PickUp, calls: &[&str]) {
         let wanted: BTreeSet<_> = calls.iter().map(|call| (*call).to_owned()).collect();
-        for _ in 0..200 {
-            if self.calls(pick_up).await == wanted {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-        panic!("{pick_up:?}: {:?} instead of {calls:?}", self.calls(pick_up).await);
+        let are = async || (self.calls(pick_up).await == wanted).then_some(());
+        until(are, || format!("{pick_up:?}: others than {calls:?}")).await;
     }
 
     fn range(&self, which: RecoverWhich) -> RecoverRange {

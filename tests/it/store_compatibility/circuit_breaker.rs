@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use super::{download, finds_the_store_up, recording_of};
 use crate::support::odd_store::{OddStore, Reply, StoreRequest, USUAL, WAYS, Way, served};
@@ -182,24 +181,14 @@ async fn a_store_that_fails_for_every_object_opens_the_circuit_breaker() {
         let link = site.link(recording_of(GOOD));
         let gets = (0..8).map(|_| async { site.get(&link, &[]).await.status });
         assert_eq!(futures_util::future::join_all(gets).await, [503; 8]);
-        metrics_say(&site, "webhook_assets_store_up 0").await;
+        site.counts("webhook_assets_store_up 0").await;
         let before = store.requests().len();
         assert_eq!(site.get(&link, &[]).await.status, 503);
         assert_eq!(store.requests().len(), before, "{way:?}: it is left alone");
         ill.store(false, Ordering::SeqCst);
-        metrics_say(&site, "webhook_assets_store_up 1").await;
+        site.counts("webhook_assets_store_up 1").await;
         assert_eq!(site.get(&link, &[]).await.status, 200, "{way:?}");
     }
-}
-
-async fn metrics_say(site: &Site, line: &str) {
-    for _ in 0..1_000 {
-        if site.metrics.render().lines().any(|found| found == line) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("no {line}");
 }
 
 /// A store that accepts heads up to 8 KB, as nginx does.

@@ -5,7 +5,6 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -13,6 +12,8 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 pub use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use webhook_assets::telemetry::trace::TracingConfig;
+
+use super::waiting::eventually;
 
 #[derive(Debug)]
 pub struct Collector {
@@ -64,14 +65,10 @@ impl Collector {
 
     /// The spans, once `enough` says that they are enough.
     pub fn spans_when(&self, enough: impl Fn(&[Span]) -> bool) -> Vec<Span> {
-        for _ in 0..2_000 {
-            let spans = self.spans.lock().unwrap().clone();
-            if enough(&spans) {
-                return spans;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        panic!("not enough: {:#?}", self.spans.lock().unwrap());
+        eventually(
+            || Some(self.spans.lock().unwrap().clone()).filter(|spans| enough(spans)),
+            || format!("not enough: {:#?}", self.spans.lock().unwrap()),
+        )
     }
 
     /// The spans, once there are `count`; fails if there are more.

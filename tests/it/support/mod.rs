@@ -15,6 +15,7 @@ pub mod requests;
 pub mod slow_client;
 pub mod stores;
 pub mod tls;
+pub mod waiting;
 pub mod webhooks;
 
 use std::net::SocketAddr;
@@ -61,6 +62,9 @@ pub const NOW: UnixSeconds = UnixSeconds(4_000_000_000);
 
 /// A full lifetime.
 pub const DAY: Duration = Duration::from_secs(86_400);
+
+/// The store's deadlines where it hangs.
+pub const SHORT: Duration = Duration::from_millis(400);
 
 /// A listener on a free port.
 async fn on_free_port() -> TcpListener {
@@ -180,12 +184,13 @@ impl Plan {
             public_url: "https://app.example.com/api",
             store: store::Config {
                 url: StoreUrl::Memory,
-                connect_timeout: Duration::from_secs(1),
-                first_byte_timeout: Duration::from_millis(400),
-                stall_timeout: Duration::from_millis(400),
+                // Longer than a test waits, as every deadline here that is not what a test is about.
+                connect_timeout: 2 * waiting::WAIT_LIMIT,
+                first_byte_timeout: 2 * waiting::WAIT_LIMIT,
+                stall_timeout: 2 * waiting::WAIT_LIMIT,
                 // Broken bodies stay broken, except in the tests about resumption.
                 resume_tries: 0,
-                resume_timeout: Duration::from_secs(5),
+                resume_timeout: 2 * waiting::WAIT_LIMIT,
                 read_ahead: 1,
                 ca_file: None,
                 options: Vec::new(),
@@ -200,18 +205,18 @@ impl Plan {
                 retry_after: Duration::from_secs(5),
             },
             server: server::Config {
-                header_timeout: Duration::from_secs(5),
-                idle_timeout: Duration::from_secs(5),
+                header_timeout: 2 * waiting::WAIT_LIMIT,
+                idle_timeout: 2 * waiting::WAIT_LIMIT,
                 drain_delay: Duration::ZERO,
                 slowest_client: 1_024,
-                stall_timeout: Duration::from_secs(60),
+                stall_timeout: 2 * waiting::WAIT_LIMIT,
                 connections: 1_000,
                 connections_per_address: None,
                 http2_resets: 20,
                 trusted_proxies: server::Networks::default(),
                 proxy_protocol: false,
                 client_header: None,
-                drain_timeout: Duration::from_secs(5),
+                drain_timeout: 2 * waiting::WAIT_LIMIT,
                 longest_target: 8_192,
                 longest_head: 32_768,
                 connection_buffer: 65_536,
@@ -243,6 +248,13 @@ impl Plan {
         let mut plan = Self::on(Arc::new(InMemory::new()));
         plan.store.url = StoreUrl::File(folder.to_owned());
         plan
+    }
+
+    /// Waits for the store for no longer than this.
+    pub fn soon_out_of_patience(mut self) -> Self {
+        self.store.first_byte_timeout = SHORT;
+        self.store.stall_timeout = SHORT;
+        self
     }
 
     /// The store of the plan: its URL's, or its objects.
@@ -373,7 +385,7 @@ impl Site {
     /// The usual site on a store that counts requests and can fail.
     pub async fn on_faulty_store() -> (Self, Arc<stores::FaultyStore>) {
         let store = stores::FaultyStore::around(sample_store().await);
-        (Plan::on(store.clone()).start().await, store)
+        (Plan::on(store.clone()).soon_out_of_patience().start().await, store)
     }
 
     /// Path and query of a good link, valid for a day, prefix included.

@@ -119,7 +119,7 @@ impl Reply {
 
     /// The same without the last bytes; the store closes the connection.
     pub fn cut_by(mut self, bytes: usize) -> Self {
-        self.bytes.truncate(self.bytes.len() - bytes);
+        self.bytes.truncate(self.bytes.len().saturating_sub(bytes));
         self.and_close()
     }
 

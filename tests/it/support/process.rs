@@ -4,10 +4,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
-/// How long a test waits for an event that must happen.
-pub const WAIT_LIMIT: Duration = Duration::from_secs(20);
+use super::waiting::eventually;
 
 /// A running program; killed when dropped.
 pub struct Running {
@@ -96,17 +94,4 @@ fn collect(stream: impl Read + Send + 'static) -> Output {
         }
     });
     output
-}
-
-/// Polls until there is an answer.
-#[track_caller]
-pub fn eventually<T>(mut ask: impl FnMut() -> Option<T>, what: impl Fn() -> String) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(started.elapsed() < WAIT_LIMIT, "{}", what());
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }

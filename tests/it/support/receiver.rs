@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
+
+use super::waiting::WAIT_LIMIT;
 
 /// A webhook that arrived.
 #[derive(Debug, Clone)]
@@ -56,6 +59,14 @@ pub struct Receiver {
     pub address: SocketAddr,
     received: Arc<Mutex<Vec<Received>>>,
     arrived: Arc<Notify>,
+    unanswered: Arc<Unanswered>,
+}
+
+/// How many webhooks wait for their answer: now, and the most at once.
+#[derive(Default)]
+struct Unanswered {
+    now: AtomicUsize,
+    most: AtomicUsize,
 }
 
 impl Receiver {
@@ -71,6 +82,7 @@ impl Receiver {
             address: listener.local_addr().unwrap(),
             received: Arc::default(),
             arrived: Arc::default(),
+            unanswered: Arc::default(),
         };
         let react: Arc<React> = Arc::new(react);
         let serving = receiver.clone();
@@ -101,6 +113,8 @@ impl Receiver {
             all.push(received.clone());
             all.len() - 1
         };
+        let now = self.unanswered.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.unanswered.most.fetch_max(now, Ordering::SeqCst);
         self.arrived.notify_waiters();
         let (status, field, body) = match react(before, &received) {
             Reaction::Answer(status, body) => (status, None, body),
@@ -114,6 +128,7 @@ impl Receiver {
                 (status, None, "")
             }
         };
+        self.unanswered.now.fetch_sub(1, Ordering::SeqCst);
         let mut response = Response::builder().status(status);
         if let Some((name, value)) = field {
             response = response.header(name, value);
@@ -131,9 +146,14 @@ impl Receiver {
         self.received.lock().unwrap().clone()
     }
 
+    /// How many webhooks it had at once before it answered one of them.
+    pub fn most_at_once(&self) -> usize {
+        self.unanswered.most.load(Ordering::SeqCst)
+    }
+
     /// Waits until this number of webhooks has arrived.
     pub async fn wait_for(&self, count: usize) -> Vec<Received> {
-        let patience = tokio::time::sleep(Duration::from_secs(20));
+        let patience = tokio::time::sleep(WAIT_LIMIT);
         tokio::pin!(patience);
         loop {
             let arrived = self.arrived.notified();

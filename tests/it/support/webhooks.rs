@@ -1,18 +1,19 @@
-//! Settings of the sender.
+//! Settings of the sender, and waiting for it.
 
 use std::time::Duration;
 
-use webhook_assets::sender::{self, AlertConfig};
+use webhook_assets::sender::{self, AlertConfig, Sender};
 use webhook_assets::webhook::{
     AlertFormat, AlertKind, AllowedNetworks, EndpointUrl, UrlRules, WebhookSecret,
 };
 
 use super::DAY;
+use super::waiting::until;
 
 /// Webhook settings for tests: to this machine, over plain HTTP.
 pub fn sending() -> sender::Config {
     sender::Config {
-        attempt_timeout: Duration::from_secs(2),
+        attempt_timeout: Duration::from_secs(20),
         link_lifetime: DAY,
         asset_wait: Duration::from_secs(60),
         retention: 30 * DAY,
@@ -40,4 +41,19 @@ pub fn alerts_to(url: &str, format: AlertFormat, secret: Option<WebhookSecret>) 
         interval: Duration::from_secs(15 * 60),
         page: Some("https://hooks.example.com".to_owned()),
     }
+}
+
+/// Waits until the sender has nothing to do before the clock moves.
+pub async fn settle(sender: &Sender) {
+    let (mut last, mut same) = (None, 0);
+    let is_idle = async || {
+        sender.wake();
+        let now = sender.now();
+        let pending = sender.ledger().backlog(now).await.unwrap();
+        let idle = pending.sending == 0 && pending.oldest_due.is_none_or(|due| due > now);
+        same = if idle && last == Some(pending) { same + 1 } else { 0 };
+        last = Some(pending);
+        (same == 3).then_some(())
+    };
+    until(is_idle, || "there is always something to do".to_owned()).await;
 }

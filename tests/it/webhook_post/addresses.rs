@@ -89,7 +89,7 @@ async fn full_port(address: IpAddr, port: u16) -> (TcpListener, Vec<TcpStream>) 
     let address = listener.local_addr().unwrap();
     let mut queued = Vec::new();
     while let Ok(Ok(stream)) =
-        tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(address)).await
+        tokio::time::timeout(Duration::from_millis(500), TcpStream::connect(address)).await
     {
         queued.push(stream);
     }

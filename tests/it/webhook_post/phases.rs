@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 
 use super::certificates::Authority;
-use super::{Answers, OUTSIDE, Poster, Receiver, SHORT, answer_all, config, post, poster, url};
+use super::{Answers, OUTSIDE, Poster, Receiver, answer_all, config, post, poster, url};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nServer: hooks\r\nSet-Cookie: id=s3cret\r\n\r\nok";
 
@@ -42,7 +42,7 @@ async fn a_handshake_is_a_phase() {
 #[tokio::test]
 async fn a_phase_that_does_not_end_has_no_time() {
     let silent = Receiver::new(|stream| async move {
-        tokio::time::sleep(SHORT * 3).await;
+        std::future::pending::<()>().await;
         drop(stream);
         Ok(())
     })
