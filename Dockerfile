@@ -11,16 +11,18 @@
 #
 # It runs as user 65532, which must be able to read the mounted files: the keyring (chown 65532) and the objects.
 
-FROM rust:1.95-slim-bookworm AS build
+# The whole name: Debian's Podman and Buildah know no registry for a short one.
+FROM docker.io/library/rust:1.95-slim-bookworm AS build
 WORKDIR /build
 
 # The dependencies first, with an empty program: Docker rebuilds this layer only when one of them changes.
 COPY Cargo.toml Cargo.lock ./
 COPY packages/rust/Cargo.toml packages/rust/Cargo.toml
+COPY deploy/dist deploy/dist
 RUN mkdir src packages/rust/src \
     && echo 'fn main() {}' > src/main.rs \
     && touch src/lib.rs packages/rust/src/lib.rs \
-    && cargo build --profile dist --locked --bin webhook-assets \
+    && bash deploy/dist \
     && rm -r src packages/rust/src
 
 COPY askama.toml ./
@@ -37,7 +39,7 @@ COPY fixtures/recordings fixtures/recordings
 COPY fixtures/transcripts fixtures/transcripts
 # Cargo compares times, and the copies may be older than the empty program.
 RUN find src packages -name '*.rs' -exec touch {} + \
-    && cargo build --profile dist --locked --bin webhook-assets \
+    && bash deploy/dist \
     && mkdir /empty
 
 # glibc, libgcc and the certificate authorities, and nothing else; the user is 65532.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The Debian package: built twice, read by lintian, and installed, upgraded, removed and purged in a Debian that the suite makes.
+# The Debian package: packed twice, read by lintian, and installed, upgraded, removed and purged in a Debian that the suite makes.
 #
 #     bash tests/run deb              with the development build of the program
 #     bash tests/run deb PROGRAM      with another one
@@ -22,13 +22,13 @@ stop_suite() {
 
 # --- the package ------------------------------------------------------------------------------------------------------
 
-# Two builds differ in nothing that they should not depend on.
+# The package of one program; `bash tests/run reproducible` compares two programs, too.
 is_reproducible() {
     bash deploy/debian/build "$program" --fast --output "$work/now.deb" >/dev/null
     TZ=Pacific/Kiritimati LC_ALL=C.UTF-8 bash -c 'umask 077; "$@"' - \
         bash deploy/debian/build "$program" --fast --output "$work/again.deb" >/dev/null
-    cmp "$work/now.deb" "$work/again.deb" || fail "two builds give different packages"
-    pass "two builds give the same $(stat -c %s "$work/now.deb") bytes"
+    cmp "$work/now.deb" "$work/again.deb" || fail "packed twice, it has different bytes"
+    pass "packed twice, it has the same $(stat -c %s "$work/now.deb") bytes"
 }
 
 # lintian takes its time beside the other steps; this is the last one.
