@@ -1,9 +1,16 @@
 #!/usr/bin/env bash
 # The release script, deploy/release: what it refuses, and a dry run of its steps.
 #
-#     bash tests/run release
+#     bash tests/run release          takes seconds
+#     bash tests/run release whole    a release to its end, from a tag in a copy; its image is loaded and run. As root; some 40
+#                                     minutes
 #
-# Needs cargo-deb and cargo-cyclonedx, which cargo installs, and Debian's dpkg-dev. Tags and commits are made in a copy.
+# Needs cargo-deb and cargo-cyclonedx, which cargo installs, and Debian's dpkg-dev; `whole` also what `bash tests/run image`
+# and `bash tests/run links interface` need. Tags and commits are made in a copy.
+
+source tests/image/storage.sh
+
+stop_suite() { remove_storage; }
 
 # git_ ARGUMENT…: git in the copy.
 git_() { git -C "$work/copy" -c user.name=release -c user.email=release@example.com "$@"; }
@@ -22,13 +29,17 @@ changelog() {
     git_ tag --force --annotate -m release "v$version" >/dev/null
 }
 
-refusals() {
-    step "what it refuses"
+make_copy() {
     mkdir "$work/copy"
     tar --create --exclude ./.git --exclude ./target --exclude ./fuzz/target . | tar --extract --directory "$work/copy"
     git_ init --quiet --initial-branch main
     git_ add --all
     git_ commit --quiet --message "the sources as they are here"
+}
+
+refusals() {
+    step "what it refuses"
+    make_copy
     refuses "v$version" "there is no tag v$version"
     refuses v99.0.0 "Cargo.toml says $version"
     changelog "## [$version]" "- An entry"
@@ -39,6 +50,11 @@ refusals() {
     refuses "v$version" "CHANGELOG.md says nothing of $version"
     changelog "## [Unreleased]" "- An entry"
     refuses "v$version" "CHANGELOG.md has no section $version"
+    changelog "## [$version] - 2026-02-28" "- An entry"
+    mkdir "$work/no-image"
+    printf '#!/bin/sh\nexit 1\n' >"$work/no-image/buildah"
+    chmod +x "$work/no-image/buildah"
+    PATH=$work/no-image:$PATH refuses "v$version" "this machine has no copy of it"
     git_ commit -q --allow-empty -m "after the tag"
     refuses "v$version" "git checkout v$version"
     touch "$work/copy/new"
@@ -56,13 +72,36 @@ dry_run() {
     rm -r target/releases/dry-run
 }
 
+# deploy/release has checked its own checksums.
+whole() {
+    local name=localhost/webhook-assets:$version label='{{index .Config.Labels "org.opencontainers.image.base.digest"}}'
+    ((EUID == 0)) || fail "needs root: it runs containers"
+    image_tools
+    configure
+    provide_bases $(bases)
+    make_copy
+    changelog "## [$version] - $(date -u +%F)" "- An entry"
+    # As the suite of the image builds it: in containers that need no namespaces.
+    BUILDAH_ISOLATION=chroot bash "$work/copy/deploy/release" "v$version"
+    podman rmi --force "$name" >/dev/null
+    podman load --quiet --input "$work/copy/target/releases/$version/webhook-assets-$version-image.tar" >/dev/null
+    [[ $(podman run --rm --network host --read-only "$name" --version) == "webhook-assets $version" ]] ||
+        fail "the image of the release does not run"
+    [[ $(podman image inspect --format "$label" "$name") == sha256:* ]] || fail "the image does not say what it is built on"
+    printf 'ok    the image of the release is loaded, and runs\n'
+}
+
 suite() {
     local version
     debian git git dpkg-shlibdeps dpkg-dev strip binutils python3 python3
     from_cargo cargo-deb 3.8.0
     from_cargo cargo-cyclonedx 0.5.9
-    program
     version=$(cargo pkgid --locked --package webhook-assets | sed 's/.*[#@]//')
+    if [[ ${1:-} == whole ]]; then
+        whole
+        return
+    fi
+    program
     refusals
     dry_run
 }
