@@ -44,34 +44,53 @@ const QUEUE_DUE: Statement = Statement {
 };
 
 /// Steps through the index from one endpoint with a queue to the next, without reading the queues (a loose index scan).
+/// (PostgreSQL reads whole queues for min() while its statistics say that nothing is queued.)
 macro_rules! endpoints_with_queues {
     () => {
-        "WITH RECURSIVE line(endpoint) AS (SELECT min(endpoint_id) FROM deliveries WHERE state = 'queued' \
-         UNION ALL SELECT (SELECT min(d.endpoint_id) FROM deliveries d WHERE d.state = 'queued' AND d.endpoint_id > line.endpoint) \
-         FROM line WHERE line.endpoint IS NOT NULL) "
+        "WITH RECURSIVE line(endpoint) AS (\
+         SELECT (SELECT d.endpoint_id FROM deliveries d WHERE d.state = 'queued' ORDER BY d.endpoint_id LIMIT 1) \
+         UNION ALL SELECT (SELECT d.endpoint_id FROM deliveries d WHERE d.state = 'queued' AND d.endpoint_id > line.endpoint \
+         ORDER BY d.endpoint_id LIMIT 1) FROM line WHERE line.endpoint IS NOT NULL), \
+         lane(number) AS (SELECT CAST(0 AS BIGINT) UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3) "
     };
 }
 
-/// The queues of endpoints that may be sent to. (Of EXISTS, PostgreSQL makes a join that reads whole queues of paused
-/// endpoints.)
+/// When the first delivery in a queue of the endpoint of `line` was due; null if there is none. (Of EXISTS, PostgreSQL makes a
+/// join that reads whole queues of paused endpoints.)
+macro_rules! first_due {
+    () => {
+        "(SELECT d.due_at FROM deliveries d WHERE d.state = 'queued' AND d.endpoint_id = line.endpoint AND d.lane = lane.number \
+         ORDER BY d.due_at LIMIT 1)"
+    };
+}
+
+/// The queues of endpoints that may be sent to.
 const QUEUES: Statement = Statement::same(concat!(
     endpoints_with_queues!(),
     "SELECT e.workspace, e.id AS endpoint, lane.number AS lane, e.failures, e.failing_since, e.held_since, e.held_until, \
-     e.health_epoch FROM line JOIN endpoints e ON e.id = line.endpoint \
-     CROSS JOIN (SELECT CAST(0 AS BIGINT) AS number UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3) AS lane \
+     e.health_epoch FROM line JOIN endpoints e ON e.id = line.endpoint CROSS JOIN lane \
      WHERE e.removed_at IS NULL AND (lane.number = 2 OR e.state = 'active' \
-          AND (lane.number IN (1, 3) OR e.held_until IS NULL OR e.held_until <= $1)) \
-     AND (SELECT d.id FROM deliveries d WHERE d.state = 'queued' AND d.endpoint_id = e.id AND d.lane = lane.number \
-          ORDER BY d.due_at LIMIT 1) IS NOT NULL"
+          AND (lane.number IN (1, 3) OR e.held_until IS NULL OR e.held_until <= $1)) AND ",
+    first_due!(),
+    " IS NOT NULL"
 ));
+
+/// When the next waiting delivery is due.
+macro_rules! next_due {
+    () => {
+        "SELECT d.due_at FROM deliveries d WHERE d.state = 'waiting' ORDER BY d.due_at LIMIT 1"
+    };
+}
 
 /// Deliveries that wait only for the sender: due but not queued yet; or first in a queue of an endpoint that is active,
 /// not held, without a rate limit and without an attempt in flight.
 const OVERDUE: Statement = Statement::same(concat!(
     endpoints_with_queues!(),
-    "SELECT min(due_at) FROM (SELECT min(due_at) AS due_at FROM deliveries WHERE state = 'waiting' \
-     UNION ALL SELECT min((SELECT min(d.due_at) FROM deliveries d WHERE d.state = 'queued' AND d.endpoint_id = e.id)) AS due_at \
-     FROM line JOIN endpoints e ON e.id = line.endpoint WHERE e.removed_at IS NULL AND e.state = 'active' \
+    "SELECT min(due_at) FROM (SELECT (",
+    next_due!(),
+    ") AS due_at UNION ALL SELECT ",
+    first_due!(),
+    " AS due_at FROM line JOIN endpoints e ON e.id = line.endpoint CROSS JOIN lane WHERE e.removed_at IS NULL AND e.state = 'active' \
      AND (e.held_until IS NULL OR e.held_until <= $1) AND e.per_second IS NULL \
      AND e.id NOT IN (SELECT endpoint_id FROM deliveries WHERE state = 'sending')) AS heads"
 ));
@@ -106,9 +125,9 @@ impl Ledger {
     /// # Errors
     /// If it cannot be read.
     pub async fn next_due(&self) -> Result<Option<UnixMillis>> {
-        const NEXT: Statement = Statement::same("SELECT min(due_at) FROM deliveries WHERE state = 'waiting'");
-        let rows = self.database.fetch::<(Option<UnixMillis>,)>(NEXT, Vec::new()).await?;
-        Ok(rows.into_iter().find_map(|(due,)| due))
+        const NEXT: Statement = Statement::same(next_due!());
+        let rows = self.database.fetch::<(UnixMillis,)>(NEXT, Vec::new()).await?;
+        Ok(rows.into_iter().map(|(due,)| due).next())
     }
 
     /// The due time of the delivery that has waited longest for the sender only.

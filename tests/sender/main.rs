@@ -11,6 +11,7 @@ mod cut_off;
 mod disk;
 mod drill;
 mod failover;
+mod grown_tables;
 mod killed;
 mod paused;
 mod pooled;

@@ -4,7 +4,7 @@
 #     bash tests/run sender [FILTER]
 #     bash tests/run sender kills [NUMBER]
 #
-# Needs PostgreSQL 13 or later and PgBouncer, which come from Debian.
+# Needs PostgreSQL 13 or later with pg_stat_statements, and PgBouncer, which come from Debian.
 
 # PostgreSQL refuses to run as root.
 owner=()
@@ -38,6 +38,9 @@ port = $port
 listen_addresses = '127.0.0.1'
 unix_socket_directories = '$cluster'
 max_connections = 300
+# What each statement read, those of triggers too (tests/sender/grown_tables.rs).
+shared_preload_libraries = 'pg_stat_statements'
+pg_stat_statements.track = all
 T
     # One user has a password, the others log in by name.
     sed -i '1i host all with_password 127.0.0.1/32 scram-sha-256' "$cluster/data/pg_hba.conf"
