@@ -38,7 +38,8 @@ impl Admin {
         let read = matches!(*request.method(), Method::GET | Method::HEAD);
         let answer = match (path.as_str(), read) {
             ("/healthz", true) => json_answer(StatusCode::OK, &json!({"status": "ok"})),
-            ("/readyz", true) => self.readiness().await,
+            // On the heap, because every request would make room for them: they are large, and rare.
+            ("/readyz", true) => Box::pin(self.readiness()).await,
             ("/metrics", true) => respond_with(MEDIA_TYPE, self.metrics_page().into()),
             ("/openapi.json", true) => {
                 respond_with("application/json", Bytes::from_static(OPENAPI.as_bytes()))
@@ -55,7 +56,7 @@ impl Admin {
             (path, _) if self.0.console.serves(path) => {
                 let (head, upload) = request.into_parts();
                 let (body, client) = upload.into_parts();
-                return self.0.console.answer(head, body, &client).await;
+                return Box::pin(self.0.console.answer(head, body, &client)).await;
             }
             #[cfg(feature = "sender")]
             (path, _) => match ResourcePath::at(path) {

@@ -156,7 +156,10 @@ impl Poster {
         deadline: Duration,
     ) -> Exchange {
         let sent = HeaderFields::of(request.headers());
-        let attempt = PROGRESS.scope(Arc::clone(&progress), self.attempt(client, request, &progress));
+        // On the heap, because each future around it would hold it twice, and spawning a delivery copies them all (row *hundred*
+        // of the sender's benchmark).
+        let attempt = Box::pin(self.attempt(client, request, &progress));
+        let attempt = PROGRESS.scope(Arc::clone(&progress), attempt);
         let result = match running::timeout(deadline, attempt).await {
             Ok(result) => result,
             Err(_) => Err(PostError::TimedOut { phase: progress.phase(), after: deadline }),

@@ -84,3 +84,11 @@ async fn header_fields_are_told_without_their_secrets() {
     assert_eq!(answered, [("content-length", "2"), ("server", "hooks"), ("set-cookie", "••••")]);
     assert!(!format!("{:?}{:?}", exchange.sent, answer.fields).contains("s3cret"));
 }
+
+#[tokio::test]
+async fn a_post_takes_little_room_in_the_futures_around_it() {
+    let (poster, url) = (poster(), url("http://127.0.0.1/hook"));
+    let posted = poster.post("acme", &url, HeaderMap::new(), Bytes::new());
+    let size = std::mem::size_of_val(&posted);
+    assert!(size < 2_048, "{size} bytes, which are copied with every delivery that is spawned");
+}
