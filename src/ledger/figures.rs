@@ -1,5 +1,5 @@
 //! Reads the figures of endpoints: how many of their deliveries are pending or failed, and the results and answering times
-//! of their attempts. The database's triggers keep them (migration 0016), so a page costs the same for any history.
+//! of their attempts. The database's triggers keep them (migrations 0016 and 0022), so a page costs the same for any history.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -177,15 +177,27 @@ const HOURS: Statement = over_ids!(
     " AND hour >= $2 AND hour < $2 + $3 * $4 GROUP BY 1, 2, 3",
 );
 
-const COUNTS: Statement = over_ids!(
-    "SELECT e.id, \
-     (SELECT CAST(coalesce(sum(c.pending), 0) AS BIGINT) FROM delivery_counts c WHERE c.endpoint_id = e.id) AS pending, \
-     (SELECT CAST(coalesce(sum(c.failed), 0) AS BIGINT) FROM delivery_counts c WHERE c.endpoint_id = e.id) AS failed, \
-     (SELECT h.last_success_at FROM endpoint_hours h WHERE h.endpoint_id = e.id AND h.last_success_at > 0 \
-      ORDER BY h.hour DESC, h.last_success_at DESC LIMIT 1) AS last_success_at \
-     FROM endpoints e WHERE e.id",
-    "",
-);
+/// Deliveries that are being sent are not in the kept counts. They are never more than the attempts in flight.
+macro_rules! counts {
+    ($deliveries:literal, $in:literal) => {
+        concat!(
+            "SELECT e.id, CAST(coalesce(s.sending, 0) + coalesce((SELECT sum(c.pending) FROM delivery_counts c \
+             WHERE c.endpoint_id = e.id), 0) AS BIGINT) AS pending, \
+             (SELECT CAST(coalesce(sum(c.failed), 0) AS BIGINT) FROM delivery_counts c WHERE c.endpoint_id = e.id) AS failed, \
+             (SELECT h.last_success_at FROM endpoint_hours h WHERE h.endpoint_id = e.id AND h.last_success_at > 0 \
+              ORDER BY h.hour DESC, h.last_success_at DESC LIMIT 1) AS last_success_at \
+             FROM endpoints e LEFT JOIN (SELECT endpoint_id, count(*) AS sending FROM ",
+            $deliveries,
+            " WHERE state = 'sending' AND lease_until > 0 AND NOT test GROUP BY endpoint_id) AS s ON s.endpoint_id = e.id WHERE e.id ",
+            $in
+        )
+    };
+}
+
+const COUNTS: Statement = Statement {
+    sqlite: counts!("deliveries INDEXED BY deliveries_leased", "IN (SELECT value FROM json_each($1))"),
+    postgres: counts!("deliveries", "= ANY ($1::text[])"),
+};
 
 /// Only one process folds at a time; the number is arbitrary.
 const FOLD_LOCK: Statement = Statement::same("SELECT pg_try_advisory_xact_lock(7305807002)");

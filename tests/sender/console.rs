@@ -299,8 +299,10 @@ type CountRow = (String, i64, i64);
 type HourRow = (String, i64, i64, i64, i64, i64);
 type AttemptRow = (String, i64, i64, Option<i64>);
 
-const KEPT_COUNTS: &str = "SELECT endpoint_id, CAST(sum(pending) AS BIGINT), CAST(sum(failed) AS BIGINT) FROM delivery_counts \
-     GROUP BY endpoint_id";
+/// With the deliveries that are being sent, which are not kept.
+const KEPT_COUNTS: &str = "SELECT endpoint_id, CAST(sum(pending) AS BIGINT), CAST(sum(failed) AS BIGINT) FROM \
+     (SELECT endpoint_id, pending, failed FROM delivery_counts \
+     UNION ALL SELECT endpoint_id, 1, 0 FROM deliveries WHERE state = 'sending' AND NOT test) AS counted GROUP BY endpoint_id";
 const COUNTS: &str = "SELECT endpoint_id, CAST(sum(CASE WHEN state IN ('waiting', 'queued', 'sending') THEN 1 ELSE 0 END) AS BIGINT), \
      CAST(sum(CASE WHEN state = 'failed' THEN 1 ELSE 0 END) AS BIGINT) FROM deliveries WHERE NOT test GROUP BY endpoint_id";
 const KEPT_HOURS: &str = "SELECT endpoint_id, hour, below_ms, CAST(sum(succeeded) AS BIGINT), CAST(sum(failed) AS BIGINT), \

@@ -35,6 +35,7 @@ macro_rules! migrations {
             "0019" "form_answers",
             "0020" "activity_by_condition",
             "0021" "attempts_by_index",
+            "0022" "pending_without_sending",
         )
     };
     ($engine:literal: $($number:literal $name:literal),* $(,)?) => {
