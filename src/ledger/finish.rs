@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::attempt::{Disposition, FinishedAttempt, Requeue};
-use super::database::{Database, Statement, Value, Write, int, rows, values, without_nul};
+use super::database::{Database, Statement, Value, int, rows, values, without_nul};
 use super::error::Result;
 use super::exhausted;
 use super::handle::Ledger;
@@ -65,14 +65,15 @@ macro_rules! finish_deliveries {
 
 /// Records attempts and their consequences. A delivery that was purged meanwhile no longer has a history; PostgreSQL
 /// locks the others, so that they are not purged meanwhile. (`= ANY` is a join that PostgreSQL can only do by index.)
-const FINISH: Write = Write {
-    sqlite: &[
+const FINISH: Statement = Statement {
+    sqlite: concat!(
         insert_attempts!(concat!(
             attempts!(sqlite),
             " WHERE EXISTS (SELECT 1 FROM deliveries d WHERE d.id = r.id)"
         )),
+        "; ",
         finish_deliveries!(attempts!(sqlite), "= r.id"),
-    ],
+    ),
     postgres: concat!(
         "WITH r AS MATERIALIZED (SELECT r.* FROM ",
         attempts!(postgres),
@@ -132,7 +133,7 @@ pub(super) async fn finish_all(database: &Database, finished: &[FinishedAttempt]
     if finished.iter().any(exhausted::alerts) {
         let mut tx = database.begin_unchecked().await?;
         exhausted::add_alerts(&mut tx, finished).await?;
-        tx.write::<()>(FINISH, values![rows]).await?;
+        tx.fetch::<()>(FINISH, values![rows]).await?;
         tx.commit().await?;
     } else {
         database.write_unchecked::<()>(FINISH, values![rows]).await?;

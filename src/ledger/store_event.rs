@@ -7,7 +7,7 @@ use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
 use super::call_filter::wants_call;
 use super::claimed::Target;
-use super::database::{Database, Int, Statement, Value, Write, column, converted, from_row, rows, values};
+use super::database::{Database, Int, Statement, Value, column, converted, from_row, rows, values};
 use super::error::Result;
 use super::event::NewEvent;
 use super::sealed_secrets::SealedSecrets;
@@ -171,9 +171,10 @@ macro_rules! select_stored {
 }
 
 /// Stores events, and returns those that are new, with their deliveries.
-const ACCEPT: Write = Write {
-    sqlite: &[
+const ACCEPT: Statement = Statement {
+    sqlite: concat!(
         insert_events!("$2->>r.key", events!(sqlite)),
+        "; ",
         insert_deliveries!(concat!(
             "(",
             new_deliveries!(
@@ -182,8 +183,9 @@ const ACCEPT: Write = Write {
             ),
             ") AS n WHERE true ON CONFLICT DO NOTHING"
         )),
+        "; ",
         select_stored!(concat!(events!(sqlite), " JOIN events v ON v.id = r.id"), "r.holder"),
-    ],
+    ),
     postgres: concat!(
         "WITH r AS (SELECT * FROM ",
         events!(postgres),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::files::{OpenFiles, prepare};
 use super::options::OpenMode;
-use super::statement::{Row, Statement, Value, Write, postgres_arguments, sqlite_arguments};
+use super::statement::{Row, Statement, Value, postgres_arguments, sqlite_arguments};
 use super::transaction::{Engine, Tx};
 use super::url::DatabaseUrl;
 use super::{migrate, postgres, sqlite};
@@ -144,7 +144,7 @@ impl Backend {
     /// round trips (rows *paced* and *hundred* of the sender's benchmark).
     pub(crate) async fn write<T: Row>(
         &self,
-        write: Write,
+        write: Statement,
         values: Vec<Value>,
         checked: bool,
     ) -> Result<Vec<T>> {
@@ -154,7 +154,7 @@ impl Backend {
             return server.write(write.postgres, postgres_arguments(values)?).await;
         }
         let mut tx = if checked { self.begin().await? } else { self.begin_unchecked().await? };
-        let rows = tx.write(write, values).await?;
+        let rows = tx.fetch(write, values).await?;
         tx.commit().await.map(|()| rows)
     }
 

@@ -21,6 +21,6 @@ pub(super) use files::{exposed, prepare, with_extension};
 pub(super) use options::{OpenMode, WRITERS};
 pub(super) use row::{column, converted, from_row};
 pub(super) use shared::Database;
-pub(super) use statement::{Statement, Value, Write, over_ids, rows, values};
+pub(super) use statement::{Statement, Value, over_ids, rows, values};
 pub(super) use transaction::Tx;
 pub use url::{DatabaseUrl, DatabaseUrlError};

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::watch;
 
 use super::backend::Backend;
-use super::statement::{Row, Statement, Value, Write};
+use super::statement::{Row, Statement, Value};
 use super::transaction::Tx;
 use super::url::DatabaseUrl;
 use crate::ledger::error::{LedgerError, Result};
@@ -81,12 +81,16 @@ impl Database {
     }
 
     /// Runs a write on whose result a caller relies. The database commits it before this returns: see [`Database::begin`].
-    pub(crate) async fn write<T: Row>(&self, write: Write, values: Vec<Value>) -> Result<Vec<T>> {
+    pub(crate) async fn write<T: Row>(&self, write: Statement, values: Vec<Value>) -> Result<Vec<T>> {
         self.notifying(self.get()?.write(write, values, true).await)
     }
 
     /// Like [`Database::write`], for the sender's writes: see [`Database::begin_unchecked`].
-    pub(crate) async fn write_unchecked<T: Row>(&self, write: Write, values: Vec<Value>) -> Result<Vec<T>> {
+    pub(crate) async fn write_unchecked<T: Row>(
+        &self,
+        write: Statement,
+        values: Vec<Value>,
+    ) -> Result<Vec<T>> {
         self.notifying(self.get()?.write(write, values, false).await)
     }
 

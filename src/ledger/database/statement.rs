@@ -11,6 +11,9 @@ use crate::clock::{UnixMillis, UnixSeconds};
 use crate::ledger::error::{LedgerError, Result};
 
 /// A statement in the dialects of both engines. Placeholders are `$1`, `$2` …
+///
+/// SQLite has no writing WITH, so what is one statement in PostgreSQL may be several there, with semicolons between them, the same
+/// values, and rows from the last one. Its driver hands them to its thread at once (row *paced* of the sender's benchmark).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Statement {
     pub(crate) sqlite: &'static str,
@@ -24,18 +27,11 @@ impl Statement {
     }
 }
 
-/// A write that is one statement in PostgreSQL. SQLite has no writing WITH, so there it is several statements with the
-/// same values. The last one returns the rows.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Write {
-    pub(crate) sqlite: &'static [&'static str],
-    pub(crate) postgres: &'static str,
-}
-
 /// The rows of [`Value::Rows`] as a table expression of one engine. Columns are numbered from 1, in the order of the
 /// values; in SQLite `key` numbers the rows from 0. SQLite reads them from JSON. PostgreSQL reads an array for each
 /// column: its planner takes JSON for a hundred rows, and a long text costs it less than the same text in JSON (rows
-/// *hundred* and *large* of the sender's benchmark).
+/// *hundred* and *large* of the sender's benchmark). It unnests the first array alone and takes from the others by place:
+/// each array that is unnested costs a statement a table of its own (row *paced*).
 macro_rules! rows {
     (sqlite: [$first:literal $first_name:ident $first_type:ident $(, $number:literal $name:ident $type:ident)* $(,)?]) => {
         concat!(
@@ -46,9 +42,9 @@ macro_rules! rows {
     };
     (postgres: [$first:literal $first_name:ident $first_type:ident $(, $number:literal $name:ident $type:ident)* $(,)?]) => {
         concat!(
-            "unnest($", $first, "::", stringify!($first_type), "[]",
-            $(", $", $number, "::", stringify!($type), "[]",)*
-            ") AS r(", stringify!($first_name), $(", ", stringify!($name),)* ")"
+            "(SELECT u.first AS ", stringify!($first_name),
+            $(", ($", $number, "::", stringify!($type), "[])[u.place] AS ", stringify!($name),)*
+            " FROM unnest($", $first, "::", stringify!($first_type), "[]) WITH ORDINALITY AS u(first, place)) AS r"
         )
     };
 }

@@ -6,7 +6,7 @@ use sqlx::{Postgres, SqlStr, Sqlite, Transaction};
 use tokio::sync::watch;
 
 use super::files::OpenFiles;
-use super::statement::{Row, Statement, Value, Write, postgres_arguments, sqlite_arguments};
+use super::statement::{Row, Statement, Value, postgres_arguments, sqlite_arguments};
 use super::{postgres, sqlite};
 use crate::ledger::error::Result;
 
@@ -60,18 +60,6 @@ impl Tx {
                 done.map(|done| done.rows_affected())
             }
         }
-    }
-
-    /// Runs a write and returns its rows.
-    pub(crate) async fn write<T: Row>(&mut self, write: Write, values: Vec<Value>) -> Result<Vec<T>> {
-        let mut rows = Vec::new();
-        if matches!(self.engine, Engine::Postgres(..)) {
-            return self.fetch(Statement::same(write.postgres), values).await;
-        }
-        for statement in write.sqlite {
-            rows = self.fetch(Statement::same(statement), values.clone()).await?;
-        }
-        Ok(rows)
     }
 
     /// Runs a script of several statements.
