@@ -18,8 +18,9 @@ use super::writer::Writer;
 use super::{finish, store_event};
 
 /// How long the writer collects results of attempts before it commits them together. No caller waits for them, and
-/// separate commits would cost the database as much again (row *paced* of the sender's benchmark).
-const FINISH_LINGER: Duration = Duration::from_millis(20);
+/// separate commits would cost the database as much again (row *paced* of the sender's benchmark). A killed program sends again
+/// what it has not recorded: attempts in flight, which take longer, and these.
+const FINISH_LINGER: Duration = Duration::from_millis(50);
 
 /// How many secrets are opened to verify the key file.
 const SAMPLED_SECRETS: i64 = 1_000;
