@@ -107,7 +107,7 @@ impl Load {
         self.accepted.lock().unwrap().clone()
     }
 
-    /// Waits until so many more events are accepted, however slow the machine is.
+    /// Waits until the program has accepted this number of events more, however slow the machine is.
     pub async fn more(&self, events: usize) {
         let (began, wanted) = (Instant::now(), self.accepted().len() + events);
         while self.accepted().len() < wanted {
