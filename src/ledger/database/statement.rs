@@ -31,7 +31,7 @@ impl Statement {
 /// values; in SQLite `key` numbers the rows from 0. SQLite reads them from JSON. PostgreSQL reads an array for each
 /// column: its planner takes JSON for a hundred rows, and a long text costs it less than the same text in JSON (rows
 /// *hundred* and *large* of the sender's benchmark). It unnests the first array alone and takes from the others by place:
-/// each array that is unnested costs a statement a table of its own (row *paced*).
+/// each array that is unnested adds a table to the statement (row *paced*).
 macro_rules! rows {
     (sqlite: [$first:literal $first_name:ident $first_type:ident $(, $number:literal $name:ident $type:ident)* $(,)?]) => {
         concat!(
