@@ -80,9 +80,13 @@ document.addEventListener('submit', (event) => {
 // The forms of a page that the browser had kept may have been sent: they get the token of a new page.
 addEventListener('pageshow', async (event) => {
   if (!event.persisted) return;
-  const fresh = new DOMParser().parseFromString(await (await fetch(location.href)).text(), 'text/html');
-  const token = fresh.querySelector('input[name=csrf]')?.value;
-  for (const field of all('input[name=csrf]')) if (token) field.value = token;
+  try {
+    const fresh = new DOMParser().parseFromString(await (await fetch(location.href)).text(), 'text/html');
+    const token = fresh.querySelector('input[name=csrf]')?.value;
+    for (const field of all('input[name=csrf]')) if (token) field.value = token;
+  } catch {
+    // Without a network nothing is sent either; the server refuses an old token, and keeps what was typed.
+  }
 });
 
 // --- live updates --------------------------------------------------------------------------------------------------
@@ -292,6 +296,16 @@ function lineAt(moment) {
   return isBehind ? undefined : line;
 }
 
+// A pause that comes first rejects the promise of a player, and so does a recording that does not load.
+const play = (audio) => audio.play().catch(() => {});
+
+// Says that the recording does not load, and how to find out why.
+function watchLoading(audio) {
+  const say = () => { byId('unheard').hidden = audio.error === null; };
+  for (const moment of ['error', 'loadedmetadata']) audio.addEventListener(moment, say);
+  say();
+}
+
 function followSound(audio) {
   const box = byId('follow');
   let now;
@@ -310,7 +324,7 @@ function followSound(audio) {
     line.querySelector('.at').addEventListener('click', (event) => {
       event.preventDefault();
       audio.currentTime = startOf(line);
-      audio.play();
+      play(audio);
     });
   }
 }
@@ -321,7 +335,7 @@ function controlSound(audio) {
   const setSpeed = (rate) => { audio.defaultPlaybackRate = rate; audio.playbackRate = rate; };
   const jump = (seconds) => { audio.currentTime = Math.max(0, audio.currentTime + seconds); };
   const step = (by) => setSpeed(speeds[speeds.indexOf(audio.playbackRate) + by] ?? audio.playbackRate);
-  const toggle = () => { if (audio.paused) audio.play(); else audio.pause(); };
+  const toggle = () => { if (audio.paused) play(audio); else audio.pause(); };
   byId('controls').hidden = false;
   byId('keyboard').hidden = false;
   keys.checked = kept('keys') !== 'off';
@@ -510,7 +524,7 @@ all('input[data-local]').forEach(localise);
 all('input[data-all]').forEach(selectAll);
 all('.brand img').forEach(removeIfBroken);
 const audio = byId('audio');
-if (audio) for (const prepare of [followSound, controlSound, linkMoments]) prepare(audio);
+if (audio) for (const prepare of [watchLoading, followSound, controlSound, linkMoments]) prepare(audio);
 const searchForm = byId('search');
 if (searchForm) searchTranscript(searchForm, audio);
 const enterForm = document.querySelector('form[data-go]');

@@ -108,6 +108,21 @@ export function playerJourneys({ mainJourney, journey, person, look, tabTo, pres
     for (const hidden of ['#controls', '#keyboard', '#search']) assert.equal(await quiet.locator(hidden).isVisible(), false);
   });
 
+  journey('a recording that does not load says so, and where to look', async () => {
+    const page = await listener();
+    await page.locator('#unheard').waitFor({ state: 'hidden' });
+    const where = page.url().replace('/listen', '/recording');
+    await page.route(where, (route) => route.fulfill({ status: 404, body: 'the recording is gone' }));
+    await page.reload();
+    await says(page, 'The browser could not load the recording.');
+    await look(page, 'listen-unheard');
+    await page.keyboard.press('k');
+    await page.unroute(where);
+    await page.reload();
+    await page.waitForFunction(() => document.querySelector('#audio').readyState >= 1);
+    assert.equal(await page.locator('#unheard').isVisible(), false);
+  });
+
   /** A call whose transcript has three pages of 120 utterances, with “parachute” on each; two are spoken in the same second. */
   async function longCall() {
     const [recordings, transcripts] = ['recordings', 'transcripts'].map((kind) => join(world.folder, 'store', kind));

@@ -10,6 +10,8 @@ words! {
     forward: "Forward 10 s", "Avancer de 10 s";
     speed: "Speed", "Vitesse";
     copy_moment: "Copy a link to this moment", "Copier un lien vers ce moment";
+    /// What is said when the recording does not load.
+    unheard: "The browser could not load the recording. Reload this page. If it still does not play, open the recording by the link below: what opens says why.", "Le navigateur n’a pas pu charger l’enregistrement. Rechargez cette page. S’il ne se lit toujours pas, ouvrez l’enregistrement par le lien ci-dessous : ce qui s’ouvre dit pourquoi.";
     /// What is said where the link cannot be copied.
     moment_in_address: "The address of this page leads to this moment now.", "L’adresse de cette page mène maintenant à ce moment.";
     keys: "Keyboard", "Clavier";
