@@ -1,5 +1,5 @@
 // Every journey of a person, in Chromium. With `nginx [PREFIX]`, the main ones through the nginx of deploy/. With `only TEXT…`, those
-// whose name has one of the texts, after those that they build on.
+// whose name has one of the texts, after those that they build on. SCREEN=phone and SCREEN=small-phone: with a finger, in the dark.
 
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
@@ -17,7 +17,11 @@ import { webhookJourneys } from './webhooks.mjs';
 import { CALL, PATIENCE, TOKEN, World, receiver, root, until } from './world.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const shots = `${root}/target/console/shots`;
+const WIDTHS = { phone: 390, 'small-phone': 320 };
+const { SCREEN } = process.env;
+const phone = SCREEN && { viewport: { width: WIDTHS[SCREEN], height: 844 }, isMobile: true, hasTouch: true, colorScheme: 'dark' };
+const colours = phone ? 'dark' : 'light';
+const shots = `${root}/target/console/${['shots', SCREEN].filter(Boolean).join('-')}`;
 mkdirSync(shots, { recursive: true });
 
 const [mode, ...texts] = process.argv.slice(2);
@@ -27,14 +31,29 @@ const world = await World.start({ nginx, prefix });
 const browser = await chromium.launch({
   executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--host-resolver-rules=MAP hooks.example.com 127.0.0.1'],
 });
+await clicksEndWithTheirPage(await browser.newPage());
 const complaints = [];
 // The last person to open a page: when a journey fails, the test shows what was on it.
 let latest;
 
+/** A click returns when the page that it leads to begins. The journeys look at what stands there, and reload it: let it load first. */
+async function clicksEndWithTheirPage(page) {
+  const locator = Object.getPrototypeOf(page.locator('body'));
+  for (const action of ['click', 'dblclick']) {
+    const begin = locator[action];
+    locator[action] = async function andWait(...options) {
+      await begin.apply(this, options);
+      await this.page().waitForLoadState();
+    };
+  }
+  await page.close();
+}
+
 /** A person with a fresh browser; keeps every complaint of the browser. */
 async function person(options = {}) {
   const context = await browser.newContext({
-    baseURL: world.site, ignoreHTTPSErrors: nginx, viewport: { width: 1200, height: 850 }, locale: 'en-GB', timezoneId: 'Europe/Paris', ...options,
+    baseURL: world.site, ignoreHTTPSErrors: nginx, viewport: { width: 1200, height: 850 }, ...phone, locale: 'en-GB', timezoneId: 'Europe/Paris',
+    ...options,
   });
   const page = await context.newPage();
   latest = page;
@@ -71,14 +90,14 @@ async function look(page, name) {
     assert.deepEqual(found, [], `${name}, ${colorScheme}`);
     await page.screenshot({ path: `${shots}/${name}-${colorScheme}.png`, fullPage: true });
   }
-  await page.emulateMedia({ colorScheme: 'light', reducedMotion: 'reduce' });
+  await page.emulateMedia({ colorScheme: colours, reducedMotion: 'reduce' });
   const size = page.viewportSize();
-  for (const [phone, width] of [['phone', 390], ['small-phone', 320]]) {
+  for (const [narrow, width] of Object.entries(WIDTHS)) {
     await page.setViewportSize({ width, height: 844 });
     const wide = await page.evaluate(() => (document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll('body *')]
       .filter((it) => it.clientWidth > 0 && it.scrollWidth > it.clientWidth).map(({ outerHTML }) => outerHTML.slice(0, 100))));
     assert.deepEqual(wide, [], `${name} is too wide for a phone of ${width} pixels`);
-    await page.screenshot({ path: `${shots}/${name}-${phone}.png`, fullPage: true });
+    await page.screenshot({ path: `${shots}/${name}-${narrow}.png`, fullPage: true });
   }
   await page.setViewportSize(size);
   // The pictures of the README and the guide.
@@ -352,10 +371,6 @@ journey('deliveries are chosen, sent again once, and exported', async () => {
   await page.waitForTimeout(2_500);
   assert.ok(await tick.isChecked(), 'a tick stays');
   await look(page, 'deliveries-chosen');
-  await page.setViewportSize({ width: 320, height: 700 });
-  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth), 'no wider than 320 pixels');
-  await page.screenshot({ path: `${shots}/deliveries-chosen-320.png`, fullPage: true });
-  await page.setViewportSize({ width: 1200, height: 850 });
   await page.getByLabel('Select all on this page').check();
   assert.equal(await page.getByRole('checkbox', { checked: true }).count(), 7);
   const form = await page.evaluate(() => new URLSearchParams(new FormData(document.getElementById('chosen'))).toString());
@@ -389,10 +404,6 @@ journey('deliveries are chosen, sent again once, and exported', async () => {
   await says(page, 'x-webhook-signature');
   await says(page, 'first byte');
   await look(page, 'delivery-fields');
-  await page.setViewportSize({ width: 320, height: 700 });
-  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth), 'no wider than 320 pixels');
-  await page.screenshot({ path: `${shots}/delivery-fields-320.png`, fullPage: true });
-  await page.setViewportSize({ width: 1200, height: 850 });
   await page.goto(`${list}?webhook=&call=chosen-1`);
   await page.getByRole('row').filter({ hasText: 'Nowhere' }).getByRole('link').click();
   await says(page, 'The connection was refused');
@@ -716,7 +727,7 @@ journey('the keyboard is enough', async () => {
 onboardingJourneys({ journey, person, look, press, says, portalLink, world, hook });
 playerJourneys({ mainJourney, journey, person, look, tabTo, press, says, portalLink, world });
 liveJourneys({ mainJourney, journey, person, press, heading, portalLink, world, hook });
-webhookJourneys({ journey, person, look, press, says, heading, portalLink, world, hook });
+webhookJourneys({ journey, phone, person, look, press, says, heading, portalLink, world, hook });
 
 mainJourney('the operator sees every workspace', async () => {
   const page = await person();

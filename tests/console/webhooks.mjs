@@ -34,7 +34,7 @@ db.commit()
 
 const TEAMS = 40;
 
-export function webhookJourneys({ journey, person, look, press, says, heading, portalLink, world }) {
+export function webhookJourneys({ journey, phone, person, look, press, says, heading, portalLink, world }) {
   const teams = `${world.console}/w/teams`;
   const python = (code, workspace = 'teams') => execFileSync('python3', ['-c', code, join(world.folder, 'calls.db'), workspace]);
   let page;
@@ -55,8 +55,9 @@ export function webhookJourneys({ journey, person, look, press, says, heading, p
     assert.deepEqual(named, ['Team 07', 'Team 23', 'Team 31', 'Team 36', 'Team 12', 'Team 00']);
     const drawn = page.getByRole('img', { name: /^Last 24 hours: \d+ attempts, \d+ succeeded, \d+ failed; the median answer took \d+ ms$/ });
     assert.equal(await drawn.count(), 20);
-    const table = await page.locator('.hooks').boundingBox();
-    assert.ok(table.y + table.height < 1000, `the first page of webhooks ends at ${table.y + table.height} pixels`);
+    // Twenty end within the screen of a desk; on a phone the first that fails does.
+    const shown = await (phone ? rows.first() : page.locator('.hooks')).boundingBox();
+    assert.ok(shown.y + shown.height < (phone ? 844 : 1000), `they end at ${shown.y + shown.height} pixels`);
     await look(page, 'webhooks-forty');
     // By keyboard alone.
     await page.getByRole('searchbox').focus();
