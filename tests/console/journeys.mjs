@@ -1,5 +1,5 @@
 // Every journey of a person, in Chromium. With `nginx [PREFIX]`, the main ones through the nginx of deploy/. With `only TEXT…`, those
-// whose name has one of the texts, after those that they build on. SCREEN=phone and SCREEN=small-phone: with a finger, in the dark.
+// whose name has one of the texts, after those that they build on. WAY: how they act (ways.mjs).
 
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
@@ -13,15 +13,13 @@ import { onboardingJourneys } from './onboarding.mjs';
 import { sessionJourneys } from './sessions.mjs';
 import { liveJourneys } from './live.mjs';
 import { playerJourneys } from './player.mjs';
+import { WAY, WIDTHS, actInTheirWay, phone, tabTo } from './ways.mjs';
 import { webhookJourneys } from './webhooks.mjs';
 import { CALL, PATIENCE, TOKEN, World, receiver, root, until } from './world.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const WIDTHS = { phone: 390, 'small-phone': 320 };
-const { SCREEN } = process.env;
-const phone = SCREEN && { viewport: { width: WIDTHS[SCREEN], height: 844 }, isMobile: true, hasTouch: true, colorScheme: 'dark' };
 const colours = phone ? 'dark' : 'light';
-const shots = `${root}/target/console/${['shots', SCREEN].filter(Boolean).join('-')}`;
+const shots = `${root}/target/console/${WAY === 'mouse' ? 'shots' : `shots-${WAY}`}`;
 mkdirSync(shots, { recursive: true });
 
 const [mode, ...texts] = process.argv.slice(2);
@@ -31,23 +29,10 @@ const world = await World.start({ nginx, prefix });
 const browser = await chromium.launch({
   executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--host-resolver-rules=MAP hooks.example.com 127.0.0.1'],
 });
-await clicksEndWithTheirPage(await browser.newPage());
+await actInTheirWay(browser);
 const complaints = [];
 // The last person to open a page: when a journey fails, the test shows what was on it.
 let latest;
-
-/** A click returns when the page that it leads to begins. The journeys look at what stands there, and reload it: let it load first. */
-async function clicksEndWithTheirPage(page) {
-  const locator = Object.getPrototypeOf(page.locator('body'));
-  for (const action of ['click', 'dblclick']) {
-    const begin = locator[action];
-    locator[action] = async function andWait(...options) {
-      await begin.apply(this, options);
-      await this.page().waitForLoadState();
-    };
-  }
-  await page.close();
-}
 
 /** A person with a fresh browser; keeps every complaint of the browser. */
 async function person(options = {}) {
@@ -105,20 +90,6 @@ async function look(page, name) {
     await page.evaluate(() => window.scrollTo(0, 0));
     await page.screenshot({ path: `${shots}/${name}.png` });
   }
-}
-
-/** Presses Tab until the focus is on what is called `name`, and visible there. */
-async function tabTo(page, name) {
-  const reached = [];
-  for (let presses = 0; presses < 60 && !reached.at(-1)?.startsWith(name); presses += 1) {
-    await page.keyboard.press('Tab');
-    reached.push(await page.evaluate(() => {
-      const { labels, textContent, id } = document.activeElement;
-      return (labels?.[0]?.textContent || textContent || id).trim().slice(0, 60);
-    }));
-  }
-  assert.ok(reached.at(-1).startsWith(name), `${name} is not reached: ${reached.join(', ')}`);
-  assert.ok(await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle !== 'none'), `the focus on ${name} is not seen`);
 }
 
 /** Waits until the receiver has got what `wanted` says of its body. */

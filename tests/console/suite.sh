@@ -4,7 +4,7 @@
 #     bash tests/run console              every journey, and the main ones through nginx
 #     bash tests/run console only TEXT…    the first ones, and those whose name has a text
 #     bash tests/run console nginx        those through nginx alone, at /console and at /hooks/console
-#     bash tests/run console phones       every journey on a phone, then on one of 320 pixels, in the dark
+#     bash tests/run console ways         every journey by keyboard alone, on a phone, and on one of 320 pixels
 #     bash tests/run console speed        how long the first byte takes with 100,000 deliveries in the database
 #
 # The suite checks each page against axe-core's rules in light and dark, and takes screenshots below target/console/.
@@ -31,9 +31,12 @@ suite() {
             begin_through_nginx
             end_through_nginx
             ;;
-        phones)
-            SCREEN=phone node "$tools/journeys.mjs"
-            SCREEN=small-phone node "$tools/journeys.mjs"
+        ways)
+            local way
+            for way in keyboard phone small-phone; do
+                step "every journey: $way"
+                WAY=$way node "$tools/journeys.mjs"
+            done
             ;;
         only) node "$tools/journeys.mjs" "$@" ;;
         *) node "$tools/$1.mjs" ;;
@@ -42,15 +45,14 @@ suite() {
 
 nginx_journeys=()
 
-# Starts the main journeys with TLS, at the root of a site and below a path, on the screens of phones.
+# Starts the main journeys with TLS, at the root of a site and below a path; once by keyboard, once on a small phone.
 begin_through_nginx() {
     local below
     NGINX=$(unpacked nginx usr/sbin/nginx) || fail "needs nginx (Debian: nginx)"
     need openssl
     for below in "" /hooks; do
         # nginx' certificate is made for the occasion.
-        SCREEN=$([[ -n $below ]] && echo small-phone || echo phone) \
-            NGINX=$NGINX NODE_TLS_REJECT_UNAUTHORIZED=0 NODE_NO_WARNINGS=1 \
+        WAY=$([[ -n $below ]] && echo small-phone || echo keyboard) NGINX=$NGINX NODE_TLS_REJECT_UNAUTHORIZED=0 NODE_NO_WARNINGS=1 \
             node "$tools/journeys.mjs" nginx $below >"$work/nginx${below/\//-}.log" 2>&1 </dev/null &
         pids+=($!)
         nginx_journeys+=("$!:$work/nginx${below/\//-}.log")
