@@ -15,7 +15,7 @@ use crate::support::receiver::Receiver;
 /// A ledger whose deliveries this test claims itself: the sender sends nothing any more.
 async fn idle() -> Sending {
     let sending = Sending::of(Plan::sending().await, Receiver::willing().await).await;
-    sending.sender.stop();
+    sending.site.stop_sender().await;
     sending
 }
 

@@ -301,7 +301,7 @@ async fn a_report_is_retried_and_sent_again_as_any_event() {
 async fn an_arrival_is_reported_once_whoever_finds_it_and_however_often() {
     let late = Late::to(Receiver::willing().await).await;
     let event = late.delivered("call-1", Some(ABSENT), None).await;
-    late.sending.sender.stop();
+    late.sending.site.stop_sender().await;
     let ledger = late.sending.sender.ledger();
     for _ in 0..2 {
         late.sending.site.clock.advance(A_LOOK);

@@ -31,6 +31,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use webhook_assets::admin::{self, Admin};
 use webhook_assets::cli::Metrics;
@@ -296,7 +297,7 @@ impl Plan {
         let (drain, base) = (Drain::new(), BaseUrl::parse(self.public_url).unwrap());
         let mut gateway = self.open_gateway(&keyring, &store, &clock, &metrics);
         let folder = tempfile::tempdir().unwrap();
-        let (mut sender, mut database_url) = (None, None);
+        let (mut sender, mut sender_ended, mut database_url) = (None, CancellationToken::new(), None);
         if let Some(config) = self.sender {
             let (ledger, url) = open_ledger(folder.path(), self.last_release).await;
             database_url = Some(url);
@@ -312,8 +313,7 @@ impl Plan {
                 metrics: metrics.sender.clone(),
             };
             let made = Sender::new(config, services).unwrap();
-            let running = made.clone();
-            tokio::spawn(async move { running.run().await });
+            sender_ended = run(made.clone());
             sender = Some(made);
         }
         let token = self.admin_token.map(|token| admin::Token::new(token).unwrap());
@@ -342,6 +342,7 @@ impl Plan {
             drain: drain.clone(),
             metrics: metrics.clone(),
             sender,
+            sender_ended,
             database: database_url,
             _folder: folder,
         };
@@ -360,6 +361,17 @@ impl Plan {
     }
 }
 
+/// Runs a sender. The token is cancelled when it has ended.
+fn run(sender: Sender) -> CancellationToken {
+    let ended = CancellationToken::new();
+    let end = ended.clone().drop_guard();
+    tokio::spawn(async move {
+        sender.run().await;
+        drop(end);
+    });
+    ended
+}
+
 /// A running gateway with its admin listener.
 pub struct Site {
     pub address: SocketAddr,
@@ -370,6 +382,7 @@ pub struct Site {
     pub drain: Drain,
     pub metrics: Metrics,
     pub sender: Option<Sender>,
+    sender_ended: CancellationToken,
     /// The sender's database.
     pub database: Option<DatabaseUrl>,
     /// The folder of its files.
@@ -386,6 +399,12 @@ impl Site {
     pub async fn on_faulty_store() -> (Self, Arc<stores::FaultyStore>) {
         let store = stores::FaultyStore::around(sample_store().await);
         (Plan::on(store.clone()).soon_out_of_patience().start().await, store)
+    }
+
+    /// Stops the sender and waits until it has ended: what it does in the background meets a clock that has moved.
+    pub async fn stop_sender(&self) {
+        self.sender.as_ref().unwrap().stop();
+        self.sender_ended.cancelled().await;
     }
 
     /// Path and query of a good link, valid for a day, prefix included.
