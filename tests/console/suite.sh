@@ -32,11 +32,12 @@ suite() {
             end_through_nginx
             ;;
         ways)
-            local way
+            local way failed=()
             for way in keyboard phone small-phone; do
                 step "every journey: $way"
-                WAY=$way node "$tools/journeys.mjs"
+                WAY=$way node "$tools/journeys.mjs" || failed+=("$way")
             done
+            ((${#failed[@]} == 0)) || fail "journeys failed: ${failed[*]}"
             ;;
         only) node "$tools/journeys.mjs" "$@" ;;
         *) node "$tools/$1.mjs" ;;

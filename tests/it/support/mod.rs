@@ -401,10 +401,11 @@ impl Site {
         (Plan::on(store.clone()).soon_out_of_patience().start().await, store)
     }
 
-    /// Stops the sender and waits until it has ended: what it does in the background meets a clock that has moved.
+    /// Stops the sender and waits until it has ended. Until then its background tasks act on a clock that the test moves.
     pub async fn stop_sender(&self) {
         self.sender.as_ref().unwrap().stop();
-        self.sender_ended.cancelled().await;
+        let ended = self.sender_ended.cancelled();
+        tokio::time::timeout(waiting::WAIT_LIMIT, ended).await.expect("the sender ends");
     }
 
     /// Path and query of a good link, valid for a day, prefix included.
